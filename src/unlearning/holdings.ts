@@ -1,0 +1,79 @@
+import { DataError, ForgettingError } from "../core/errors.js";
+import { Interactions } from "../core/interactions.js";
+import type { Split } from "../data/split.js";
+import type { ForgetRequest } from "./unlearner.js";
+
+/**
+ * The rows that a method holds right now: what a forget request shrinks and what everything else is derived from.
+ * Under the `strict` protocol every set is the split's minus the forgotten rows. Under `released` the sets stay as the
+ * authors coded them: the mask keeps forgotten rows and the history is drawn from a second split (see docs/protocol.md).
+ */
+export class Holdings {
+  train: Interactions;
+  valid: Interactions;
+  /** Rows that prompts may draw from. */
+  history: Interactions;
+  /** Everything forgotten so far. */
+  forgotten: Interactions;
+  /** Items that are never served to their user: train and valid of D_r (serveMask). */
+  mask: Interactions;
+
+  constructor(readonly split: Split) {
+    this.train = split.train;
+    this.valid = split.valid;
+    this.history = split.history;
+    this.mask = split.train.union(split.valid);
+    this.forgotten = Interactions.empty(split.dataset);
+  }
+
+  /**
+   * The rows of train and valid that a request names and that are still held.
+   * @throws DataError on ids or rows that the data set does not have; ForgettingError on test rows. Nothing is changed.
+   */
+  locate(request: ForgetRequest): Interactions {
+    const { dataset, test } = this.split;
+    const held = this.mask;
+    if ("interactions" in request) {
+      const asked = request.interactions;
+      for (let row = 0; row < asked.length; row++) {
+        const user = asked.users[row]!, item = asked.items[row]!;
+        if (!dataset.has(user, item)) {
+          throw new DataError("DATA_UNKNOWN_ROW", `Row ${row} of the request, user index ${user} and item index ${item}, is not in ${dataset.name}.`, {
+            hint: "Users and items of a request are dense indices; dataset.userOf(id) and dataset.itemOf(id) give them.",
+          });
+        }
+        if (test.has(user, item)) {
+          throw new ForgettingError("FORGET_TEST_ROW", `The request names a test row: user ${dataset.userId(user)}, item ${dataset.itemId(item)}.`, {
+            hint: "Test rows are never learned, so there is nothing to forget; leave them out of the request.",
+          });
+        }
+      }
+      return held.intersect(asked);
+    }
+    const byUser = "users" in request;
+    const ids = byUser ? request.users : request.items;
+    const count = byUser ? dataset.userCount : dataset.itemCount;
+    const wanted = new Uint8Array(count);
+    for (const id of ids) {
+      if (!Number.isInteger(id) || id < 0 || id >= count) {
+        throw new DataError("DATA_UNKNOWN_ID", `${dataset.name} has no ${byUser ? "user" : "item"} index ${id}; the last is ${count - 1}.`, {
+          hint: "A request names dense indices; dataset.userOf(id) and dataset.itemOf(id) give them.",
+        });
+      }
+      wanted[id] = 1;
+    }
+    const column = byUser ? held.users : held.items;
+    return held.filter((row) => wanted[column[row]!] === 1 && !this.forgotten.has(held.users[row]!, held.items[row]!));
+  }
+
+  /** Removes located rows from everything held. Under `released` they are only noted: nothing was removed there. */
+  remove(rows: Interactions): void {
+    if (rows.length === 0) return;
+    this.forgotten = this.forgotten.union(rows);
+    if (this.split.protocol === "released") return;
+    this.train = this.train.without(rows);
+    this.valid = this.valid.without(rows);
+    this.history = this.history.without(rows);
+    this.mask = this.mask.without(rows);
+  }
+}

@@ -1,0 +1,55 @@
+import { describe, expect, it } from "vitest";
+import { ConfigError, CragruError, DataError } from "../../../src/core/errors.js";
+import { Breather, formatSeconds, Meter, partOf } from "../../../src/core/progress.js";
+
+describe("Meter", () => {
+  it("gives rate and remaining time from its clock", () => {
+    let now = 0;
+    const meter = new Meter(() => now);
+    now = 2000;
+    expect(meter.at(50, 200)).toMatchObject({ rate: 25, remaining: 6 });
+    expect(meter.at(50, 0).remaining).toBeUndefined();
+    expect(meter.at(0, 10).remaining).toBeUndefined();
+  });
+});
+
+describe("formatSeconds", () => {
+  it.each([[0.0000042, "4 us"], [0.0042, "4.2 ms"], [0.42, "420 ms"], [4.2, "4.2 s"], [42, "42 s"], [125, "2 min 05 s"], [4320, "1 h 12 min"], [Infinity, "unknown"]])(
+    "%d s reads %s", (seconds, text) => expect(formatSeconds(seconds)).toBe(text));
+});
+
+describe("Breather", () => {
+  it("lets timers run inside a long loop and stops when aborted", async () => {
+    const controller = new AbortController();
+    const breather = new Breather(controller.signal);
+    setTimeout(() => controller.abort(new Error("stop pressed")), 30);
+    const loop = async (): Promise<void> => {
+      for (;;) await breather.pause();
+    };
+    await expect(loop()).rejects.toThrow("stop pressed");
+  });
+});
+
+describe("partOf", () => {
+  it("maps the progress of a part onto its share of the whole and passes the signal on", () => {
+    const seen: unknown[] = [];
+    const { signal } = new AbortController();
+    const part = partOf({ signal, onProgress: (...now) => seen.push(now) }, 1, 4, "fit");
+    part.onProgress!(5, 10, "epoch 5");
+    part.onProgress!(0, 0);
+    expect(part.signal).toBe(signal);
+    expect(seen).toEqual([[1.5, 4, "fit: epoch 5"], [1, 4, "fit"]]);
+    expect(partOf({}, 0, 1, "x")).toEqual({});
+  });
+});
+
+describe("errors", () => {
+  it("carry code, hint and cause, all readable from the message", () => {
+    const cause = new Error("below");
+    const error = new DataError("DATA_X", "It broke.", { hint: "Mend it.", cause });
+    expect(error).toBeInstanceOf(CragruError);
+    expect(error).toMatchObject({ name: "DataError", code: "DATA_X", hint: "Mend it.", cause });
+    expect(error.message).toBe("It broke.\n  Mend it. [DATA_X]");
+    expect(new ConfigError("C", "No hint.").message).toBe("No hint. [C]");
+  });
+});
