@@ -54,4 +54,9 @@ export interface Backbone<Fitted extends FittedBackbone = FittedBackbone> {
   /** Everything that changes the result, for fingerprints and manifests. */
   readonly options: Readonly<Record<string, unknown>>;
   fit(train: Interactions, options?: FitOptions): Promise<Fitted>;
+  /**
+   * The same recipe with everything that follows the data's size (batch count, defaults by size) fixed for `rows` training
+   * rows. A retrain on fewer rows then takes the same steps in the same batches. Absent where nothing depends on size.
+   */
+  sizedFor?(rows: number): Backbone<Fitted>;
 }

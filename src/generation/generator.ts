@@ -22,7 +22,8 @@ export interface GenerationCounts {
 
 /** Which engine answers, as it describes itself. Nothing may be labelled an LLM result unless `isLanguageModel`. */
 export interface EngineInfo {
-  engine: "ollama" | "embedded" | "replay";
+  /** `copycat`: the leak probe. `test-server`: the stand-in that the tests run; its answers are never an Ollama result. */
+  engine: "ollama" | "embedded" | "copycat" | "replay" | "test-server";
   /** For tables: "embedded (no LLM)", "llama3.1:8b (ollama)". */
   label: string;
   isLanguageModel: boolean;
@@ -53,6 +54,13 @@ export interface Completion {
 
 export interface Generator {
   readonly name: string;
+  /** Prompts worth having in flight at once; 1 when absent. */
+  readonly concurrency?: number;
+  /**
+   * Shown all prompts of a run before the first is sent, to fix what must be equal for all of them (the context length).
+   * @throws GenerationError when a prompt can never be served.
+   */
+  prepare?(prompts: readonly Prompt[]): void;
   /** Asks the engine who it is. @throws GenerationError when it cannot serve (no server, model missing). */
   describe(options?: RunOptions): Promise<EngineInfo>;
   /** @throws GenerationError when the ladder ends without a usable answer. */

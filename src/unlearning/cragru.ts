@@ -5,7 +5,7 @@ import { partOf, type RunOptions } from "../core/progress.js";
 import type { Prompt } from "../core/prompt.js";
 import type { Ranking } from "../core/ranking.js";
 import type { Split } from "../data/split.js";
-import { assertEvidence } from "../data/masks.js";
+import { assertEvidence } from "../data/guards.js";
 import type { Backbone, FittedBackbone, ItemVectors } from "../backbone/backbone.js";
 import { itemKnn } from "../backbone/itemknn.js";
 import { popularityBackbone } from "../backbone/popularity.js";
@@ -146,7 +146,7 @@ export class Cragru implements Unlearner {
   }
 
   /** Generation for prepared prompts; checks again that no prompt carries a row forgotten since it was made. */
-  async rank(prompts: readonly Prompt[], options: RunOptions & Pick<GenerateAllOptions, "onCompletion"> = {}): Promise<Completion[]> {
+  async rank(prompts: readonly Prompt[], options: RunOptions & Partial<Pick<GenerateAllOptions, "onCompletion">> = {}): Promise<Completion[]> {
     const begun = this.epoch;
     const holdings = this.held();
     for (const prompt of prompts) this.guard(prompt.user, prompt.evidence, prompt.candidates.map(({ item }) => item), holdings);
@@ -215,7 +215,7 @@ export class Cragru implements Unlearner {
       candidates,
       evidence,
       ...(this.options.template ? { template: this.options.template } : {}),
-    });
+    }, signalOf(options));
   }
 
   private guard(user: number, evidence: Interactions, candidates: ArrayLike<number>, holdings: Holdings): void {
@@ -244,9 +244,11 @@ export class Cragru implements Unlearner {
   private async build(options: RunOptions): Promise<Built> {
     if (this.built) return this.built;
     const begun = this.epoch;
-    const { backbone, candidateSource, retriever, seed } = this.options;
+    const { candidateSource, retriever, seed } = this.options;
     const holdings = this.held();
     const { split, train, valid, history, forgotten } = holdings;
+    // Batch count and defaults by size stay those of the original fit: a retrain differs through its data alone.
+    const backbone = this.options.backbone.sizedFor?.(split.train.length) ?? this.options.backbone;
     const kernels = this.options.kernels ?? loadKernels();
     const released = split.protocol === "released";
     const fit = { seed, kernels, ...signalOf(options) };

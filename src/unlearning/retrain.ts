@@ -82,8 +82,10 @@ export class Retrain implements Unlearner {
 
   private async fit(options: RunOptions): Promise<{ model: FittedBackbone; popularity: FittedBackbone }> {
     if (this.fitted) return this.fitted;
-    const { train, valid } = this.held();
-    const model = await this.backbone.fit(train, { ...this.options, ...options, valid });
+    const { split, train, valid } = this.held();
+    // Batch count and defaults by size stay those of the original fit: the models differ through their data alone.
+    const backbone = this.backbone.sizedFor?.(split.train.length) ?? this.backbone;
+    const model = await backbone.fit(train, { ...this.options, ...options, valid });
     const popularity = await popularityBackbone().fit(train, this.options);
     this.fitted = { model, popularity };
     return this.fitted;

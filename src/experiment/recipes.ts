@@ -1,0 +1,68 @@
+import type { Backbone, FitOptions, FittedBackbone } from "../backbone/backbone.js";
+import { bpr } from "../backbone/bpr.js";
+import { lightGcn } from "../backbone/lightgcn.js";
+import { fitOnce } from "../backbone/memo.js";
+import type { Interactions } from "../core/interactions.js";
+import { attentionRetriever } from "../retrieval/attention.js";
+import { noHistory, randomRetriever, recentRetriever } from "../retrieval/controls.js";
+import { diversityRetriever } from "../retrieval/diversity.js";
+import { preferenceRetriever } from "../retrieval/preference.js";
+import type { Retriever } from "../retrieval/retriever.js";
+import type { BackboneName, RetrieverName } from "./config.js";
+
+/** The backbone of a name, with its defaults. */
+export function backboneOf(name: BackboneName): Backbone {
+  return name === "bpr" ? bpr() : lightGcn();
+}
+
+/** The filter or control of a name; `budget` rows of history at most. */
+export function retrieverOf(name: RetrieverName, budget: number): Retriever {
+  switch (name) {
+    case "attention":
+      return attentionRetriever({ budget });
+    case "preference":
+      return preferenceRetriever({ budget });
+    case "diversity":
+      return diversityRetriever({ budget });
+    case "random":
+      return randomRetriever({ budget });
+    case "recent":
+      return recentRetriever({ budget });
+    case "none":
+      return noHistory();
+  }
+}
+
+/** A backbone that many methods share, and that says what its sharing saved. */
+export interface SharedBackbone extends Backbone {
+  /** Seconds of training that calls since the last look took from an earlier fit; looking resets it. */
+  borrowedSeconds(): number;
+}
+
+/**
+ * One training per data: {@link fitOnce} around `backbone`, sized for `rows` training rows so that a fit on fewer rows takes
+ * the same steps. A method that finds its model already fitted still owes that time: `borrowedSeconds` gives it back.
+ */
+export function sharedBackbone(backbone: Backbone, rows: number): SharedBackbone {
+  let borrowed = 0;
+  const watched = (inner: Backbone): Backbone => ({
+    name: inner.name,
+    options: inner.options,
+    async fit(train: Interactions, options?: FitOptions): Promise<FittedBackbone> {
+      const start = performance.now();
+      const model = await inner.fit(train, options);
+      borrowed += Math.max(0, model.report.seconds - (performance.now() - start) / 1000);
+      return model;
+    },
+    ...(inner.sizedFor ? { sizedFor: (count: number) => watched(inner.sizedFor!(count)) } : {}),
+  });
+  const shared = watched(fitOnce(backbone.sizedFor?.(rows) ?? backbone));
+  return {
+    ...shared,
+    borrowedSeconds: () => {
+      const seconds = borrowed;
+      borrowed = 0;
+      return seconds;
+    },
+  };
+}
