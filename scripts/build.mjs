@@ -103,7 +103,7 @@ function buildNative(force) {
   const value = digest(filesOf("native/", "binding.gyp", "CMakeLists.txt", "scripts/build-native.mjs"), process.platform, process.arch);
   if (!force && addons().length > 0 && isFresh("build/native.sources", value)) return;
   timed("native core", () => {
-    const { status } = spawnSync(process.execPath, [at("scripts/build-native.mjs")], { cwd: root, stdio: ["ignore", 2, 2] });
+    const { status } = spawnSync(process.execPath, [at("scripts/build-native.mjs"), ...(force ? ["--force"] : [])], { cwd: root, stdio: ["ignore", 2, 2] });
     if (status !== 0) throw new BuildFailure("the native build failed (above). CRAGRU_NATIVE=off runs everything on the TypeScript face.");
     return addons().length > 0 ? "" : "no addon";
   });

@@ -14,36 +14,45 @@ void scaleRows(const float* scales, const float* input, size_t dimension, size_t
   }
 }
 
-// Columns at .. at + WIDTH of one row.
-template <size_t WIDTH>
-static inline void hopTile(const uint32_t* columns, size_t count, const float* scaled, size_t dimension, size_t at, const float* base, float scale,
-                           int last, float divisor, float* output) {
-  float sums[WIDTH];
-  for (size_t d = 0; d < WIDTH; d++) sums[d] = 0.0f;
-  const float* from = scaled + at;
+// Columns 0 .. VECTORS * WIDE_LANES of one row; the pointers already stand at the tile. Explicit vectors: left to itself gcc 12 interchanges these loops and keeps the sums in memory.
+template <size_t VECTORS>
+static inline void hopTile(const uint32_t* columns, size_t count, const float* scaled, size_t dimension, const float* base, float scale, int last,
+                           float divisor, float* output) {
+  WideFloats sums[VECTORS];
+#pragma GCC unroll 8
+  for (size_t v = 0; v < VECTORS; v++) sums[v] = WideFloats{};
   for (size_t edge = 0; edge < count; edge++) {
-    const float* __restrict row = from + (size_t)columns[edge] * dimension;
-    for (size_t d = 0; d < WIDTH; d++) sums[d] = sums[d] + row[d];
+    const float* row = scaled + (size_t)columns[edge] * dimension;
+#pragma GCC unroll 8
+    for (size_t v = 0; v < VECTORS; v++) sums[v] = sums[v] + loadFloats(row + v * WIDE_LANES);
   }
-  for (size_t d = 0; d < WIDTH; d++) {
-    const float t = base[at + d] + scale * sums[d];
-    output[at + d] = last ? t / divisor : scale * t;
+#pragma GCC unroll 8
+  for (size_t v = 0; v < VECTORS; v++) {
+    const WideFloats t = loadFloats(base + v * WIDE_LANES) + scale * sums[v];
+    storeFloats(output + v * WIDE_LANES, last ? t / divisor : scale * t);
   }
+}
+
+static inline void hopColumn(const uint32_t* columns, size_t count, const float* scaled, size_t dimension, const float* base, float scale, int last,
+                             float divisor, float* output) {
+  float sum = 0.0f;
+  for (size_t edge = 0; edge < count; edge++) sum = sum + scaled[(size_t)columns[edge] * dimension];
+  const float t = *base + scale * sum;
+  *output = last ? t / divisor : scale * t;
 }
 
 void hopRows(const uint32_t* offsets, const uint32_t* columns, const float* scales, const float* scaled, const float* base, size_t dimension,
              size_t from, size_t to, int last, float divisor, float* output) {
-  // A tile is 4 vectors of floats: enough independent sums to hide the latency of an add.
-  enum { TILE = 8 * LANES };
   for (size_t row = from; row < to; row++) {
     const uint32_t* neighbours = columns + offsets[row];
     const size_t count = offsets[row + 1] - offsets[row];
-    const float* baseRow = base + row * dimension;
-    float* outputRow = output + row * dimension;
+    const float* in = base + row * dimension;
+    float* out = output + row * dimension;
     size_t at = 0;
-    for (; at + TILE <= dimension; at += TILE) hopTile<TILE>(neighbours, count, scaled, dimension, at, baseRow, scales[row], last, divisor, outputRow);
-    for (; at + 8 <= dimension; at += 8) hopTile<8>(neighbours, count, scaled, dimension, at, baseRow, scales[row], last, divisor, outputRow);
-    for (; at < dimension; at++) hopTile<1>(neighbours, count, scaled, dimension, at, baseRow, scales[row], last, divisor, outputRow);
+    for (; at + 8 * WIDE_LANES <= dimension; at += 8 * WIDE_LANES) hopTile<8>(neighbours, count, scaled + at, dimension, in + at, scales[row], last, divisor, out + at);
+    for (; at + 4 * WIDE_LANES <= dimension; at += 4 * WIDE_LANES) hopTile<4>(neighbours, count, scaled + at, dimension, in + at, scales[row], last, divisor, out + at);
+    for (; at + WIDE_LANES <= dimension; at += WIDE_LANES) hopTile<1>(neighbours, count, scaled + at, dimension, in + at, scales[row], last, divisor, out + at);
+    for (; at < dimension; at++) hopColumn(neighbours, count, scaled + at, dimension, in + at, scales[row], last, divisor, out + at);
   }
 }
 

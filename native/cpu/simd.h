@@ -29,6 +29,9 @@ enum { LANES = 2 };
 
 typedef double Doubles __attribute__((vector_size(8 * LANES)));
 typedef float Floats __attribute__((vector_size(4 * LANES)));
+// A full register of floats.
+enum { WIDE_LANES = 2 * LANES };
+typedef float WideFloats __attribute__((vector_size(4 * WIDE_LANES)));
 
 static inline Doubles loadDoubles(const double* from) {
   Doubles value;
@@ -37,6 +40,14 @@ static inline Doubles loadDoubles(const double* from) {
 }
 
 static inline void storeDoubles(double* to, Doubles value) { memcpy(to, &value, sizeof value); }
+
+static inline WideFloats loadFloats(const float* from) {
+  WideFloats value;
+  memcpy(&value, from, sizeof value);
+  return value;
+}
+
+static inline void storeFloats(float* to, WideFloats value) { memcpy(to, &value, sizeof value); }
 
 static inline Doubles everyLane(double value) {
   Doubles all = {};

@@ -9,7 +9,7 @@ namespace CRAGRU_ISA_NAMESPACE {
 // Eight samples at a time: the sum of one sample is sequential in d, so eight chains of adds run side by side.
 void coefficients(const Batch* batch, size_t from, size_t to, const float* embeddings, size_t dimension, double* scratch, double* weights,
                   double* losses) {
-  enum { TOGETHER = 8 };
+  constexpr size_t TOGETHER = 8;
   for (size_t start = from; start < to; start += TOGETHER) {
     const size_t count = to - start < TOGETHER ? to - start : TOGETHER;
     for (size_t s = 0; s < count; s++) {

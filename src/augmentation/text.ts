@@ -1,7 +1,7 @@
 /** Text that servers may read as control tokens of a chat: `<|eot_id|>`, `<start_of_turn>`, `</s>`, `[INST]`, `<<SYS>>`. */
 const CONTROL_TOKENS = /<\|[^|<>]{0,64}\|>|<\/?[A-Za-z_]{1,24}>|\[\/?(?:INST|SYS|AVAILABLE_TOOLS|TOOL_CALLS)\]|<<\/?SYS>>/giu;
 /** Every kind of white space and line end, also the ones that only some programs see as such. */
-const SPACE = /[\s\u0085\u001c-\u001f\u180e]+/gu;
+const SPACE = /(?:[^\S\ufeff]|[\u0085\u001c-\u001f])+/gu;
 /** Control, format (bidirectional and zero-width marks, tags), private and lone surrogate code points: nothing to read. */
 const INVISIBLE = /[\p{Cc}\p{Cf}\p{Co}\p{Cs}\p{Default_Ignorable_Code_Point}]/gu;
 /** Characters that mean something in our lines, in JSON or in chat templates, and what is printed in their place. */

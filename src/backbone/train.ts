@@ -88,8 +88,9 @@ export async function trainVectors(trainee: Trainee, settings: TrainSettings, tr
   requireRows(train, trainee.name);
   requireShape(options.valid, train, "validation table");
   const valid = options.valid && options.valid.length > 0 ? options.valid : undefined;
-  if (valid && valid.intersect(train).length > 0) {
-    throw new DataError("DATA_VALID_IN_TRAIN", `${valid.intersect(train).length} validation rows are training rows too.`, { hint: "Early stopping needs rows that training has not seen." });
+  const shared = valid?.intersect(train).length ?? 0;
+  if (shared > 0) {
+    throw new DataError("DATA_VALID_IN_TRAIN", `${shared} validation rows are training rows too.`, { hint: "Early stopping needs rows that training has not seen." });
   }
   const { dimension, epochs, evaluateEvery, patience } = settings;
   const run: RunOptions = signal ? { signal } : {};

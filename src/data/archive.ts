@@ -33,7 +33,10 @@ const CURE = "Delete it and fetch it again from its publisher.";
 export async function unpack(archive: string, folder: string, options: UnpackOptions = {}): Promise<string[]> {
   const { entries: maxEntries = 1000, bytes: maxBytes = 1024 ** 3, ratio: maxRatio = 100 } = options.limits ?? {};
   const place = options.place ?? ((name: string) => name);
-  const refuse = (code: string, what: string, cause?: unknown): DataError => new DataError(code, `${archive}: ${what}`, { hint: CURE, cause });
+  const refuse = (code: string, what: string, cause?: unknown): DataError => new DataError(code, `${archive}: ${what}`, {
+    hint: CURE,
+    cause,
+  });
   const queue: { file: string; chunk: Uint8Array; last: boolean }[] = [];
   const names = new Set<string>(), written: string[] = [];
   let entries = 0, packed = 0, unpacked = 0, unfinished = 0;
@@ -55,15 +58,20 @@ export async function unpack(archive: string, folder: string, options: UnpackOpt
     entry.ondata = (error, chunk, last) => {
       // What we threw below comes back here once more, through the decoder.
       if (error instanceof DataError) throw error;
-      if (error) throw refuse("DATA_ARCHIVE_DAMAGED", `the entry ${JSON.stringify(entry.name)} cannot be unpacked (${error.message}).`, error);
+      if (error) throw refuse("DATA_ARCHIVE_DAMAGED",
+        `the entry ${JSON.stringify(entry.name)} cannot be unpacked (${error.message}).`,
+        error);
       size += chunk.length;
       unpacked += chunk.length;
       if (unpacked > maxBytes) throw refuse("DATA_ARCHIVE_BOMB", `it unpacks to more than ${maxBytes} bytes.`);
-      if (unpacked > RATIO_GRACE && unpacked > maxRatio * packed) throw refuse("DATA_ARCHIVE_BOMB", `it unpacks to more than ${maxRatio} times its size.`);
+      if (unpacked > RATIO_GRACE && unpacked > maxRatio * packed) {
+        throw refuse("DATA_ARCHIVE_BOMB", `it unpacks to more than ${maxRatio} times its size.`);
+      }
       if (last) {
         unfinished--;
         if (entry.originalSize !== undefined && entry.originalSize !== size) {
-          throw refuse("DATA_ARCHIVE_DAMAGED", `the entry ${JSON.stringify(entry.name)} states ${entry.originalSize} bytes and holds ${size}.`);
+          const sizes = `states ${entry.originalSize} bytes and holds ${size}`;
+          throw refuse("DATA_ARCHIVE_DAMAGED", `the entry ${JSON.stringify(entry.name)} ${sizes}.`);
         }
       }
       if (target !== undefined) queue.push({ file: target, chunk, last });
@@ -77,7 +85,9 @@ export async function unpack(archive: string, folder: string, options: UnpackOpt
     try {
       unzip.push(chunk, last);
     } catch (error) {
-      throw error instanceof DataError ? error : refuse("DATA_ARCHIVE_DAMAGED", `it is damaged or no zip archive (${(error as Error).message}).`, error);
+      throw error instanceof DataError ? error : refuse("DATA_ARCHIVE_DAMAGED",
+        `it is damaged or no zip archive (${(error as Error).message}).`,
+        error);
     }
   };
 
@@ -88,7 +98,9 @@ export async function unpack(archive: string, folder: string, options: UnpackOpt
       if (!target) {
         const path = join(folder, file);
         target = await mkdir(dirname(path), { recursive: true }).then(() => open(path, "wx")).catch((error: NodeJS.ErrnoException) => {
-          throw ["EEXIST", "ENOTDIR", "EISDIR"].includes(error.code ?? "") ? refuse("DATA_ARCHIVE_NAME", `the entry ${JSON.stringify(file)} is a file and a folder.`, error) : error;
+          throw ["EEXIST", "ENOTDIR", "EISDIR"].includes(error.code ?? "") ? refuse("DATA_ARCHIVE_NAME",
+            `the entry ${JSON.stringify(file)} is a file and a folder.`,
+            error) : error;
         });
       }
       await target.writeFile(chunk);
@@ -121,12 +133,15 @@ export async function unpack(archive: string, folder: string, options: UnpackOpt
 
 type Refuse = (code: string, what: string) => DataError;
 
-// eslint-disable-next-line no-control-regex -- control characters in names are what is looked for
+ 
 const BAD_CHARACTERS = /[\u0000-\u001f\u007f\\:*?"<>|]/;
 
 /** Relative, forward slashes, no "." or "..", no characters that mean something to a disk or a terminal. */
 function checkName(name: string, refuse: Refuse): void {
   const steps = (name.endsWith("/") ? name.slice(0, -1) : name).split("/");
-  const bad = name.length > 240 || steps.length > 8 || BAD_CHARACTERS.test(name) || steps.some((step) => step === "" || step === "." || step === ".." || step.endsWith(" ") || step.endsWith("."));
-  if (bad) throw refuse("DATA_ARCHIVE_NAME", `the entry ${JSON.stringify(name.slice(0, 80))} has a name that may lead out of the folder.`);
+  // Windows drops dots and spaces at the end of a name, so "..." and ".. " count as "..".
+  const badStep = steps.some((step) => step === "" || step.endsWith(".") || step.endsWith(" "));
+  if (badStep || name.length > 240 || steps.length > 8 || BAD_CHARACTERS.test(name)) {
+    throw refuse("DATA_ARCHIVE_NAME", `the entry ${JSON.stringify(name.slice(0, 80))} has a name that may lead out of the folder.`);
+  }
 }

@@ -18,7 +18,9 @@ export class Catalogue<T extends { id: string }> {
   add(key: Key, record: T, at: Place): void {
     const before = this.entries.get(key);
     if (before) {
-      throw lineError(at, "DATA_DUPLICATE_ID", `${this.what} ${record.id} stands already in line ${before.line}.`, "Remove one of the two lines, or fetch the file again.");
+      throw lineError(at, "DATA_DUPLICATE_ID",
+        `${this.what} ${record.id} stands already in line ${before.line}.`,
+        "Remove one of the two lines, or fetch the file again.");
     }
     this.file = at.file;
     this.entries.set(key, { record, line: at.line });
@@ -32,14 +34,21 @@ export class Catalogue<T extends { id: string }> {
   }
 }
 
+/** Sorted records: position = dense id. */
 export class FinishedCatalogue<T extends { id: string }> {
-  constructor(readonly records: T[], private readonly index: Map<Key, number>, private readonly what: "user" | "item", private readonly file: string) {}
+  constructor(
+    readonly records: T[],
+    private readonly index: Map<Key, number>,
+    private readonly what: "user" | "item",
+    private readonly file: string,
+  ) {}
 
   /** Dense id. @throws DataError when the catalogue has no such record. */
   indexOf(key: Key, at: Place): number {
     const dense = this.index.get(key);
     if (dense === undefined) {
-      throw lineError(at, this.what === "item" ? "DATA_UNKNOWN_ITEM" : "DATA_UNKNOWN_USER", `unknown ${this.what} ${key}: ${this.file} has no line for it.`,
+      throw lineError(at, this.what === "item" ? "DATA_UNKNOWN_ITEM" : "DATA_UNKNOWN_USER",
+        `unknown ${this.what} ${key}: ${this.file} has no line for it.`,
         `Add the ${this.what} to that file or remove the row; files of one folder must come from one release.`);
     }
     return dense;
@@ -92,5 +101,7 @@ export function tokenOrder(tokens: Iterable<string>): (a: string, b: string) => 
 
 /** @throws DataError when a source came out without rows. */
 export function requireRows(count: number, where: string): void {
-  if (count === 0) throw new DataError("DATA_NO_ROWS", `${where} holds no ratings.`, { hint: "Fetch or copy the file again." });
+  if (count === 0) throw new DataError("DATA_NO_ROWS", `${where} holds no ratings.`, {
+    hint: "Fetch or copy the file again.",
+  });
 }

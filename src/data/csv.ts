@@ -42,7 +42,9 @@ export class CsvRecords {
 }
 
 function unclosed(at: Place): Error {
-  return lineError(at, "DATA_QUOTE", "a quote opens in this line and never closes.", 'Close it, and write a quote inside a field as "".');
+  return lineError(at, "DATA_QUOTE",
+    "a quote opens in this line and never closes.",
+    'Close it, and write a quote inside a field as "".');
 }
 
 /** Fields of a record, or undefined while a quote is open. */
@@ -69,7 +71,9 @@ function parseRecord(text: string, at: Place): string[] | undefined {
     fields.push(field);
     if (from === text.length) return fields;
     if (text[from] !== ",") {
-      throw lineError(at, "DATA_QUOTE", "text follows a closing quote.", 'Put a comma between the fields, and write a quote inside a field as "".');
+      throw lineError(at, "DATA_QUOTE",
+        "text follows a closing quote.",
+        'Put a comma between the fields, and write a quote inside a field as "".');
     }
     from++;
   }

@@ -53,7 +53,10 @@ export async function fetchDataset(name: string, options: DownloadOptions = {}):
   if (isComplete(folder, publisher)) return { name, folder, status: "present", bytes: 0, licence: publisher.licence };
   requireLicence(publisher.licence, options.acceptLicence);
   await mkdir(root, { recursive: true }).catch((cause: Error) => {
-    throw new DataError("DATA_ROOT", `${root} cannot be made: ${cause.message}.`, { hint: "Name a folder that you may write to with { root } or CRAGRU_DATA.", cause });
+    throw new DataError("DATA_ROOT", `${root} cannot be made: ${cause.message}.`, {
+      hint: "Name a folder that you may write to with { root } or CRAGRU_DATA.",
+      cause,
+    });
   });
   try {
     const part = join(root, `.${name}.zip.part`);
@@ -62,7 +65,10 @@ export async function fetchDataset(name: string, options: DownloadOptions = {}):
     return { name, folder, status: "downloaded", bytes, licence: publisher.licence };
   } catch (error) {
     if (!isDiskError(error)) throw error;
-    throw new DataError("DATA_ROOT", `${root} cannot be written: ${error.message}.`, { hint: "Free some space, or name a folder that you may write to with { root } or CRAGRU_DATA.", cause: error });
+    throw new DataError("DATA_ROOT", `${root} cannot be written: ${error.message}.`, {
+      hint: "Free some space, or name a folder that you may write to with { root } or CRAGRU_DATA.",
+      cause: error,
+    });
   }
 }
 
@@ -92,7 +98,7 @@ function publisherOf(name: string, publishers: Readonly<Record<string, Publisher
   const publisher = Object.hasOwn(publishers, name) ? publishers[name] : undefined;
   if (publisher) return publisher;
   if (name === "netflix") {
-    throw new DataError("DATA_NO_PUBLISHER", "The Netflix Prize data are no longer offered by their publisher, so they cannot be downloaded.", {
+    throw new DataError("DATA_NO_PUBLISHER", "The Netflix Prize data are no longer offered by their publisher.", {
       hint: "If you have them: put movie_titles.txt and the ratings into a folder netflix under CRAGRU_DATA.",
     });
   }
@@ -107,7 +113,9 @@ function isComplete(folder: string, publisher: Publisher): boolean {
   const present = readdirSync(folder);
   const missing = Object.keys(publisher.files).filter((file) => !present.includes(file));
   if (missing.length === 0) return true;
-  throw new DataError("DATA_FOLDER_INCOMPLETE", `${folder} is there but lacks ${missing.join(", ")}.`, { hint: "Move the folder away or complete it, then run the command again." });
+  throw new DataError("DATA_FOLDER_INCOMPLETE", `${folder} is there but lacks ${missing.join(", ")}.`, {
+    hint: "Move the folder away or complete it, then run the command again.",
+  });
 }
 
 /** The verified archive in the file `part`. */
@@ -123,7 +131,8 @@ async function fetchArchive(publisher: Publisher, part: string, options: Downloa
     await discardPart(part);
     // A file glued from two versions proves nothing about the server: once more from the start.
     if (resumed && !again) continue;
-    throw new DataError("DATA_CHECKSUM", `${publisher.url} came with the MD5 ${found}; the publisher states ${publisher.md5}. It was discarded.`, {
+    const sums = `came with the MD5 ${found}; the publisher states ${publisher.md5}`;
+    throw new DataError("DATA_CHECKSUM", `${publisher.url} ${sums}. It was discarded.`, {
       hint: "Run the command again; if it stays so, something between you and the publisher changes the file.",
     });
   }
@@ -133,15 +142,22 @@ async function verifyFiles(name: string, draft: string, publisher: Publisher): P
   for (const [file, expected] of Object.entries(publisher.files)) {
     const path = join(draft, file);
     if (!existsSync(path)) {
-      throw new DataError("DATA_ARCHIVE_FILES", `The archive ${publisher.url} holds no ${publisher.folder}/${file}.`, { hint: "The publisher has changed its layout: tell us, and unpack it by hand meanwhile." });
+      throw new DataError("DATA_ARCHIVE_FILES", `The archive ${publisher.url} holds no ${publisher.folder}/${file}.`, {
+        hint: "The publisher has changed its layout: tell us, and unpack it by hand meanwhile.",
+      });
     }
     if (expected === undefined) continue;
     const found = await digest("sha256", path);
     if (found === expected) continue;
-    throw new DataError("DATA_CHECKSUM", publisher.md5
-      ? `${name}/${file} has the SHA-256 ${found}, not ${expected}. It was discarded.`
-      : `The publisher has updated ${publisher.licence.title}: ${file} has the SHA-256 ${found}, the edition that papers use has ${expected}.`, {
-      hint: publisher.md5 ? "Run the command again." : `To use the new edition, unpack ${publisher.url} by hand into a folder ${name} under CRAGRU_DATA; numbers will differ from published ones.`,
+    if (publisher.md5) {
+      throw new DataError("DATA_CHECKSUM", `${name}/${file} has the SHA-256 ${found}, not ${expected}. It was discarded.`, {
+        hint: "Run the command again; if it stays so, the disk or the memory of this machine is at fault.",
+      });
+    }
+    const sums = `${file} has the SHA-256 ${found}, the edition that papers use has ${expected}`;
+    throw new DataError("DATA_CHECKSUM", `The publisher has updated ${publisher.licence.title}: ${sums}.`, {
+      hint: `To use the new edition, unpack ${publisher.url} by hand into a folder ${name} under CRAGRU_DATA; `
+        + "numbers will differ from published ones.",
     });
   }
 }

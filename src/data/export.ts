@@ -29,10 +29,13 @@ export async function exportRecbole(rows: Interactions, folder: string, options:
   const catalogue = own ?? options.catalogue;
   const name = options.name ?? own?.name ?? "interactions";
   if (!/^[\w.-]+$/.test(name) || name.startsWith(".")) {
-    throw new ConfigError("CONFIG_EXPORT_NAME", `${JSON.stringify(name)} cannot be the stem of a file.`, { hint: "Use letters, digits, dots, dashes and underscores: { name: \"ml-100k\" }." });
+    throw new ConfigError("CONFIG_EXPORT_NAME", `${JSON.stringify(name)} cannot be the stem of a file.`, {
+      hint: "Use letters, digits, dots, dashes and underscores: { name: \"ml-100k\" }.",
+    });
   }
   if (catalogue && (catalogue.userCount !== rows.userCount || catalogue.itemCount !== rows.itemCount)) {
-    throw new ConfigError("CONFIG_EXPORT_CATALOGUE", `The rows have ${rows.userCount} users and ${rows.itemCount} items, the catalogue ${catalogue.userCount} and ${catalogue.itemCount}.`, {
+    const size = (of: Interactions): string => `${of.userCount} users and ${of.itemCount} items`;
+    throw new ConfigError("CONFIG_EXPORT_CATALOGUE", `The rows have ${size(rows)}, the catalogue ${size(catalogue)}.`, {
       hint: "Pass the data set from which the rows come.",
     });
   }
@@ -40,7 +43,9 @@ export async function exportRecbole(rows: Interactions, folder: string, options:
   if (own) tables.push([`${name}.item`, itemLines(own)], [`${name}.user`, userLines(own)]);
   const targets = tables.map(([file]) => join(folder, file));
   const present = options.overwrite ? undefined : targets.find((file) => existsSync(file));
-  if (present) throw new DataError("DATA_FILE_EXISTS", `${present} is there already.`, { hint: "Choose another folder or name, or pass { overwrite: true }." });
+  if (present) throw new DataError("DATA_FILE_EXISTS", `${present} is there already.`, {
+    hint: "Choose another folder or name, or pass { overwrite: true }.",
+  });
   await mkdir(folder, { recursive: true });
   const draft = await mkdtemp(join(folder, ".export-"));
   try {
@@ -79,12 +84,15 @@ async function writeLines(file: string, lines: Iterable<string>, breather: Breat
 }
 
 function* rowLines(rows: Interactions, catalogue: Dataset | undefined): Generator<string> {
-  const users = Array.from({ length: rows.userCount }, (_, user) => (catalogue ? idText(catalogue.userId(user), "user") : String(user)));
-  const items = Array.from({ length: rows.itemCount }, (_, item) => (catalogue ? idText(catalogue.itemId(item), "item") : String(item)));
+  const userText = (user: number): string => (catalogue ? idText(catalogue.userId(user), "user") : String(user));
+  const itemText = (item: number): string => (catalogue ? idText(catalogue.itemId(item), "item") : String(item));
+  const users = Array.from({ length: rows.userCount }, (_, user) => userText(user));
+  const items = Array.from({ length: rows.itemCount }, (_, item) => itemText(item));
   const { timestamps } = rows;
   yield `user_id:token\titem_id:token\trating:float${timestamps ? "\ttimestamp:float" : ""}`;
   for (let row = 0; row < rows.length; row++) {
-    yield `${users[rows.users[row]!]}\t${items[rows.items[row]!]}\t${shortest(rows.ratings[row]!)}${timestamps ? `\t${timestamps[row]}` : ""}`;
+    const time = timestamps ? `\t${timestamps[row]}` : "";
+    yield `${users[rows.users[row]!]}\t${items[rows.items[row]!]}\t${shortest(rows.ratings[row]!)}${time}`;
   }
 }
 
@@ -104,7 +112,7 @@ function* userLines(data: Dataset): Generator<string> {
   }
 }
 
-// eslint-disable-next-line no-control-regex -- these are the characters that would break a line of the format
+ 
 const CONTROL = /[\u0000-\u001f\u007f]/g;
 
 function plain(text: string): string {
@@ -113,7 +121,9 @@ function plain(text: string): string {
 
 function idText(id: string, what: string): string {
   if (id === "" || plain(id) !== id) {
-    throw new DataError("DATA_ID_TEXT", `The ${what} id ${JSON.stringify(id)} cannot stand in a tab separated file.`, { hint: "Rename it without control characters first." });
+    throw new DataError("DATA_ID_TEXT", `The ${what} id ${JSON.stringify(id)} cannot stand in a tab separated file.`, {
+      hint: "Rename it without control characters first.",
+    });
   }
   return id;
 }

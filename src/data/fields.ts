@@ -7,7 +7,9 @@ export interface RatingScale {
   step: number;
 }
 
-const DELIMITERS: Readonly<Record<string, string>> = { "\t": "tab", ",": "comma", "::": "double colon", "|": "bar", ";": "semicolon", " ": "space" };
+const DELIMITERS: Readonly<Record<string, string>> = {
+  "\t": "tab", ",": "comma", "::": "double colon", "|": "bar", ";": "semicolon", " ": "space",
+};
 
 /**
  * The fields of one line.
@@ -21,13 +23,14 @@ export function splitFields(line: string, delimiter: string, names: readonly str
 
 /** The error for a line with a wrong number of fields. */
 export function fieldCountError(found: number, line: string, delimiter: string, names: readonly string[], at: Place): Error {
+  const wanted = DELIMITERS[delimiter] ?? JSON.stringify(delimiter);
   const likely = found === 1
     ? Object.keys(DELIMITERS).find((other) => other !== delimiter && line.split(other).length === names.length) : undefined;
   const hint = likely
-    ? `The line looks separated by ${DELIMITERS[likely]}: write it with ${DELIMITERS[delimiter] ?? JSON.stringify(delimiter)}, or fetch the publisher's file again.`
+    ? `The line looks separated by ${DELIMITERS[likely]}: write it with ${wanted}, or fetch the publisher's file again.`
     : "Complete or remove the line, or fetch the publisher's file again.";
   return lineError(at, "DATA_FIELDS",
-    `${found} ${found === 1 ? "field" : "fields"} where ${names.length} are expected (${shorten(names)}; separated by ${DELIMITERS[delimiter] ?? JSON.stringify(delimiter)}).`, hint);
+    `${found} ${found === 1 ? "field" : "fields"} where ${names.length} are expected (${shorten(names)}; separated by ${wanted}).`, hint);
 }
 
 function shorten(names: readonly string[]): string {
@@ -60,7 +63,9 @@ export function decimalNumber(text: string): number {
 export function idField(text: string, what: string, at: Place): number {
   const value = wholeNumber(text);
   if (value < 0) {
-    throw lineError(at, "DATA_ID_NUMBER", `${what} ${quote(text)} is not a whole number from 0 to 4294967295.`, "Correct or remove the line, or fetch the publisher's file again.");
+    throw lineError(at, "DATA_ID_NUMBER",
+      `${what} ${quote(text)} is not a whole number from 0 to 4294967295.`,
+      "Correct or remove the line, or fetch the publisher's file again.");
   }
   return value;
 }
@@ -71,11 +76,15 @@ export function ratingField(text: string, scale: RatingScale, at: Place): number
   const digit = text.length === 1 ? text.charCodeAt(0) - 48 : -1;
   const value = digit >= 0 && digit <= 9 ? digit : decimalNumber(text);
   if (value !== value) {
-    throw lineError(at, "DATA_RATING_NUMBER", `rating ${quote(text)} is not a number.`, "Correct or remove the line, or fetch the publisher's file again.");
+    throw lineError(at, "DATA_RATING_NUMBER",
+      `rating ${quote(text)} is not a number.`,
+      "Correct or remove the line, or fetch the publisher's file again.");
   }
   if (value < scale.min || value > scale.max || (scale.step > 0 && (value / scale.step) % 1 !== 0)) {
     const range = `${scale.min} to ${scale.max}${scale.step > 0 ? ` in steps of ${scale.step}` : ""}`;
-    throw lineError(at, "DATA_RATING_RANGE", `rating ${text} is outside the scale of this data set (${range}).`, "Correct or remove the line, or map the ratings to that scale first.");
+    throw lineError(at, "DATA_RATING_RANGE",
+      `rating ${text} is outside the scale of this data set (${range}).`,
+      "Correct or remove the line, or map the ratings to that scale first.");
   }
   return value;
 }
@@ -84,7 +93,9 @@ export function ratingField(text: string, scale: RatingScale, at: Place): number
 export function timestampField(text: string, at: Place): number {
   const value = decimalNumber(text);
   if (value !== value) {
-    throw lineError(at, "DATA_TIMESTAMP", `timestamp ${quote(text)} is not a number of seconds.`, "Correct or remove the line, or fetch the publisher's file again.");
+    throw lineError(at, "DATA_TIMESTAMP",
+      `timestamp ${quote(text)} is not a number of seconds.`,
+      "Correct or remove the line, or fetch the publisher's file again.");
   }
   return value;
 }
@@ -92,10 +103,13 @@ export function timestampField(text: string, at: Place): number {
 /** Seconds since 1970 of midnight UTC of a day written as 2005-09-06. @throws DataError on anything else. */
 export function dateField(text: string, at: Place): number {
   const year = wholeNumber(text.slice(0, 4)), month = wholeNumber(text.slice(5, 7)), day = wholeNumber(text.slice(8));
-  const time = text.length === 10 && text[4] === "-" && text[7] === "-" && year >= 0 && month >= 1 && day >= 1 ? Date.UTC(year, month - 1, day) : NaN;
+  const shaped = text.length === 10 && text[4] === "-" && text[7] === "-" && year >= 0 && month >= 1 && day >= 1;
+  const time = shaped ? Date.UTC(year, month - 1, day) : NaN;
   // A day beyond the end of its month rolls over: then the text was no date.
   if (time !== time || new Date(time).getUTCDate() !== day || month > 12) {
-    throw lineError(at, "DATA_DATE", `${quote(text)} is not a date like 2005-09-06.`, "Correct or remove the line, or fetch the publisher's file again.");
+    throw lineError(at, "DATA_DATE",
+      `${quote(text)} is not a date like 2005-09-06.`,
+      "Correct or remove the line, or fetch the publisher's file again.");
   }
   return time / 1000;
 }

@@ -55,7 +55,8 @@ export function licenceText(licence: Licence): string {
 /** @throws DataError that shows the terms and the command that accepts them, unless `accepted`. */
 export function requireLicence(licence: Licence, accepted: boolean | undefined): void {
   if (accepted === true) return;
-  throw new DataError("DATA_LICENCE", `The terms of this data set are not accepted yet, so nothing was downloaded.\n${licenceText(licence)}`, {
+  const text = `The terms of this data set are not accepted yet, so nothing was downloaded.\n${licenceText(licence)}`;
+  throw new DataError("DATA_LICENCE", text, {
     hint: `If you agree: npx cragru data ${licence.dataset} --accept-licence`,
   });
 }

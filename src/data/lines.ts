@@ -82,20 +82,30 @@ export async function openReading(files: readonly string[], options: RunOptions,
 export async function fileSize(file: string): Promise<number> {
   const found = await stat(file).catch((cause: NodeJS.ErrnoException) => {
     if (cause.code === "ENOENT" || cause.code === "ENOTDIR") {
-      throw new DataError("DATA_FILE_MISSING", `There is no file ${file}.`, { hint: "Put it there, or name another folder with { root } or CRAGRU_DATA.", cause });
+      throw new DataError("DATA_FILE_MISSING", `There is no file ${file}.`, {
+        hint: "Put it there, or name another folder with { root } or CRAGRU_DATA.",
+        cause,
+      });
     }
     throw unreadable(file, cause);
   });
   if (found.isDirectory()) {
-    throw new DataError("DATA_NOT_A_FILE", `${file} is a folder where a file should be.`, { hint: "Replace the folder by the publisher's file of that name." });
+    throw new DataError("DATA_NOT_A_FILE", `${file} is a folder where a file should be.`, {
+      hint: "Replace the folder by the publisher's file of that name.",
+    });
   }
-  if (!found.isFile()) throw new DataError("DATA_NOT_A_FILE", `${file} is not a regular file.`, { hint: "Replace it by the publisher's file of that name." });
+  if (!found.isFile()) throw new DataError("DATA_NOT_A_FILE", `${file} is not a regular file.`, {
+    hint: "Replace it by the publisher's file of that name.",
+  });
   if (found.size === 0) throw new DataError("DATA_FILE_EMPTY", `${file} is empty.`, { hint: "Fetch or copy it again." });
   return found.size;
 }
 
 function unreadable(file: string, cause: Error): DataError {
-  return new DataError("DATA_FILE_UNREADABLE", `${file} cannot be read: ${cause.message}.`, { hint: "Check the permissions of the file and its folders.", cause });
+  return new DataError("DATA_FILE_UNREADABLE", `${file} cannot be read: ${cause.message}.`, {
+    hint: "Check the permissions of the file and its folders.",
+    cause,
+  });
 }
 
 /** Cuts chunks of bytes into lines. Bytes are decoded only up to a line end, so no character is ever torn. */
@@ -116,14 +126,18 @@ class LineWalker {
     const nul = chunk.indexOf(0);
     if (nul >= 0) {
       this.at.line = this.lineCount + 1 + count(chunk.subarray(0, nul));
-      throw lineError(this.at, "DATA_NUL", "the line holds a NUL byte.", "This is not plain text (an archive, UTF-16, or a damaged copy): fetch the file again, or save it as UTF-8.");
+      throw lineError(this.at, "DATA_NUL",
+        "the line holds a NUL byte.",
+        "This is not plain text (an archive, UTF-16, or a damaged copy): fetch the file again, or save it as UTF-8.");
     }
     const end = chunk.lastIndexOf(10);
     if (end < 0) {
       this.rest = Buffer.concat([this.rest, chunk]);
       if (this.rest.length > MAX_LINE_BYTES) {
         this.at.line = this.lineCount + 1;
-        throw lineError(this.at, "DATA_LINE_LENGTH", "the line is longer than 1 MiB.", "Lines must end with a line feed: is this the right file?");
+        throw lineError(this.at, "DATA_LINE_LENGTH",
+          "the line is longer than 1 MiB.",
+          "Lines must end with a line feed: is this the right file?");
       }
       return;
     }
@@ -157,7 +171,9 @@ class LineWalker {
     }
     if (this.firstBlank > 0) {
       this.at.line = this.firstBlank;
-      throw lineError(this.at, "DATA_BLANK_LINE", "a blank line stands between rows.", "Remove it, or fetch the file again.");
+      throw lineError(this.at, "DATA_BLANK_LINE",
+        "a blank line stands between rows.",
+        "Remove it, or fetch the file again.");
     }
     if (!this.seen && text.charCodeAt(0) === 0xfeff) text = text.slice(1);
     this.seen = true;
@@ -176,7 +192,10 @@ class LineWalker {
         from = to + 1;
         if (to >= 0 && isUtf8(part)) continue;
         this.at.line = line;
-        throw lineError(this.at, "DATA_ENCODING", "the text is not valid UTF-8.", "Save the file as UTF-8 (for example: iconv -f ISO-8859-1 -t UTF-8).", cause);
+        throw lineError(this.at, "DATA_ENCODING",
+          "the text is not valid UTF-8.",
+          "Save the file as UTF-8 (for example: iconv -f ISO-8859-1 -t UTF-8).",
+          cause);
       }
     }
   }

@@ -69,7 +69,8 @@ function netflixFolder(options: LoadOptions): string {
   const folder = ["netflix", "netflix-titles"].map((each) => join(root, each)).find((each) => existsSync(each));
   if (folder === undefined) {
     throw new DataError("DATA_NOT_ON_DISK", `The Netflix Prize data are not in ${root}, and their publisher no longer offers them.`, {
-      hint: "If you have them: put movie_titles.txt and the ratings (mv_*.txt, combined_data_*.txt or a CSV) into a folder netflix there, or set CRAGRU_DATA.",
+      hint: "If you have them: put movie_titles.txt and the ratings (mv_*.txt, combined_data_*.txt or a CSV) into a folder netflix "
+        + "there, or set CRAGRU_DATA.",
     });
   }
   return requireFolder(folder);
@@ -86,7 +87,9 @@ function atomicFolder(path: string): string {
 
 function requireFolder(path: string): string {
   if (!statSync(path).isDirectory()) {
-    throw new DataError("DATA_NOT_A_FOLDER", `${path} is a file where a folder should be.`, { hint: "Name the folder that holds the files." });
+    throw new DataError("DATA_NOT_A_FOLDER", `${path} is a file where a folder should be.`, {
+      hint: "Name the folder that holds the files.",
+    });
   }
   return path;
 }

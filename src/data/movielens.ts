@@ -1,11 +1,12 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { DataError } from "../core/errors.js";
+import { type DataError } from "../core/errors.js";
 import { Catalogue, requireRows, type FinishedCatalogue } from "./catalogue.js";
 import { denseNumbers, GrowingColumns, interactionsFrom, type ReadOptions, type RowVisitor } from "./columns.js";
 import { readCsv, requireHeader } from "./csv.js";
 import { Dataset, type ItemRecord, type UserRecord } from "./dataset.js";
 import { fieldCountError, idField, quote, ratingField, splitFields, timestampField, wholeNumber, type RatingScale } from "./fields.js";
+import { LICENCES } from "./licence.js";
 import { fileSize, lineError, openReading, type Place, type Reading } from "./lines.js";
 import { readGenres, readTitle } from "./movietitle.js";
 
@@ -38,7 +39,8 @@ const FORMATS: Record<MovielensName, Format> = {
     readRows: (reading, file, scale, visit) => readDelimitedRows(reading, file, "::", scale, visit),
   },
   "ml-latest-small": {
-    title: "MovieLens latest-small", scale: { min: 0.5, max: 5, step: 0.5 }, ratings: "ratings.csv", files: ["movies.csv", "ratings.csv"],
+    title: "MovieLens latest-small", scale: { min: 0.5, max: 5, step: 0.5 },
+    ratings: "ratings.csv", files: ["movies.csv", "ratings.csv"],
     readItems: readItemsLatest,
     readRows: readRowsLatest,
   },
@@ -69,19 +71,26 @@ export async function loadMovielens(name: MovielensName, folder: string, options
     users = Array.from(ids, (id) => ({ id: String(id) }));
   }
   await checkCounts(folder, users.length, items.records.length, columns.length);
-  const interactions = await interactionsFrom(view, { userCount: users.length, itemCount: items.records.length }, options.duplicates ?? "error",
+  const shape = { userCount: users.length, itemCount: items.records.length };
+  const interactions = await interactionsFrom(view, shape, options.duplicates ?? "error",
     (row) => ({ user: users[view.users[row]!]!.id, item: items.records[view.items[row]!]!.id }),
     async (visit) => format.readRows(await openReading([file], { ...options, onProgress: undefined }), file, format.scale, visit));
   return new Dataset({
     name, interactions, items: items.records, users, ratingScale: { min: format.scale.min, max: format.scale.max },
-    source: `${format.title} by GroupLens, University of Minnesota; for research, not to be redistributed without permission. https://grouplens.org/datasets/movielens/`,
+    source: `${format.title} by GroupLens, University of Minnesota, for research under its terms: ${LICENCES[name]!.url}`,
   });
 }
 
-async function readDelimitedRows(reading: Reading, file: string, delimiter: string, scale: RatingScale, visit: RowVisitor): Promise<void> {
+function visitRow(user: string, item: string, rating: string, time: string, scale: RatingScale, at: Place, visit: RowVisitor): void {
+  visit(idField(user, "user id", at), idField(item, "item id", at), ratingField(rating, scale, at), timestampField(time, at), at);
+}
+
+async function readDelimitedRows(
+  reading: Reading, file: string, delimiter: string, scale: RatingScale, visit: RowVisitor,
+): Promise<void> {
   await reading.lines(file, "latin1", (line, at) => {
     const [user, item, rating, timestamp] = splitFields(line, delimiter, ROW, at);
-    visit(idField(user!, "user id", at), idField(item!, "item id", at), ratingField(rating!, scale, at), timestampField(timestamp!, at), at);
+    visitRow(user!, item!, rating!, timestamp!, scale, at, visit);
   });
 }
 
@@ -91,7 +100,7 @@ async function readRowsLatest(reading: Reading, file: string, scale: RatingScale
     requireHeader(header, names, at);
     return (fields, at) => {
       if (fields.length !== 4) throw fieldCountError(fields.length, fields.join(","), ",", names, at);
-      visit(idField(fields[0]!, "user id", at), idField(fields[1]!, "item id", at), ratingField(fields[2]!, scale, at), timestampField(fields[3]!, at), at);
+      visitRow(fields[0]!, fields[1]!, fields[2]!, fields[3]!, scale, at, visit);
     };
   });
 }
@@ -107,7 +116,9 @@ async function readItems100k(reading: Reading, folder: string): Promise<Finished
     const [genre, column] = splitFields(line, "|", ["genre", "column"], at);
     const position = wholeNumber(column!);
     if (position < 0 || position > 255) {
-      throw lineError(at, "DATA_GENRE", `${quote(column!)} is not a genre number.`, "Fetch the publisher's u.genre again.");
+      throw lineError(at, "DATA_GENRE",
+        `${quote(column!)} is not a genre number.`,
+        "Fetch the publisher's u.genre again.");
     }
     genres[position] = genre!;
   });
@@ -118,7 +129,9 @@ async function readItems100k(reading: Reading, folder: string): Promise<Finished
     const has = (genre: number): boolean => {
       const flag = fields[5 + genre]!;
       if (flag === "0" || flag === "1") return flag === "1";
-      throw lineError(at, "DATA_GENRE", `the flag of genre ${genres[genre]} is ${quote(flag)}, not 0 or 1.`, "Fetch the publisher's u.item again.");
+      throw lineError(at, "DATA_GENRE",
+        `the flag of genre ${genres[genre]} is ${quote(flag)}, not 0 or 1.`,
+        "Fetch the publisher's u.item again.");
     };
     addItem(items, fields[0]!, fields[1]!, genres.filter((_, genre) => has(genre)), at);
   });
@@ -150,11 +163,14 @@ async function readItems1m(reading: Reading, folder: string): Promise<FinishedCa
 }
 
 /** The code book of the MovieLens 1M README. */
-const AGES_1M = new Map([["1", "under 18"], ["18", "18-24"], ["25", "25-34"], ["35", "35-44"], ["45", "45-49"], ["50", "50-55"], ["56", "56 or older"]]);
+const AGES_1M = new Map([
+  ["1", "under 18"], ["18", "18-24"], ["25", "25-34"], ["35", "35-44"], ["45", "45-49"], ["50", "50-55"], ["56", "56 or older"],
+]);
 const OCCUPATIONS_1M: readonly (string | undefined)[] = [
-  undefined, "academic or educator", "artist", "clerical or administrative worker", "college or graduate student", "customer service worker",
-  "doctor or health care worker", "executive or manager", "farmer", "homemaker", "school student", "lawyer", "programmer", "retired",
-  "sales or marketing worker", "scientist", "self-employed", "technician or engineer", "tradesman or craftsman", "unemployed", "writer",
+  undefined, "academic or educator", "artist", "clerical or administrative worker", "college or graduate student",
+  "customer service worker", "doctor or health care worker", "executive or manager", "farmer", "homemaker", "school student",
+  "lawyer", "programmer", "retired", "sales or marketing worker", "scientist", "self-employed", "technician or engineer",
+  "tradesman or craftsman", "unemployed", "writer",
 ];
 
 async function readUsers1m(reading: Reading, folder: string): Promise<FinishedCatalogue<UserRecord>> {
@@ -190,7 +206,9 @@ function genderWord(letter: string, at: Place): string {
 }
 
 function profileError(what: string, value: string, at: Place): DataError {
-  return lineError(at, "DATA_PROFILE", `${what} ${quote(value)} is not in the publisher's code book.`, "Fetch the publisher's user file again.");
+  return lineError(at, "DATA_PROFILE",
+    `${what} ${quote(value)} is not in the publisher's code book.`,
+    "Fetch the publisher's user file again.");
 }
 
 /** MovieLens 100K states its own size in u.info: the one way to see that a file was cut exactly between two lines. */
@@ -203,7 +221,9 @@ async function checkCounts(folder: string, users: number, items: number, ratings
     const [count, what] = splitFields(line, " ", ["count", "what"], at);
     const stated = idField(count!, "count", at), actual = found[what!];
     if (actual !== undefined && actual !== stated) {
-      throw lineError(at, "DATA_COUNTS", `${stated} ${what} are stated, the files hold ${actual}.`, "A file is cut or comes from another release: fetch the data set again.");
+      throw lineError(at, "DATA_COUNTS",
+        `${stated} ${what} are stated, the files hold ${actual}.`,
+        "A file is cut or comes from another release: fetch the data set again.");
     }
   });
 }

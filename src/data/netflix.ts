@@ -47,7 +47,8 @@ export async function loadNetflix(folder: string, options: ReadOptions & { netfl
   const { dense, ids } = denseNumbers(view.users);
   view.users = dense;
   const users: UserRecord[] = Array.from(ids, (id) => ({ id: String(id) }));
-  const interactions = await interactionsFrom(view, { userCount: users.length, itemCount: items.records.length }, options.duplicates ?? "error",
+  const shape = { userCount: users.length, itemCount: items.records.length };
+  const interactions = await interactionsFrom(view, shape, options.duplicates ?? "error",
     (row) => ({ user: ids[dense[row]!]!, item: items.records[view.items[row]!]!.id }),
     async (visit) => rows(await openReading(layout.ratings, { ...options, onProgress: undefined }), visit));
   const kept = window ? ` Users with ${window.min} to ${window.max === Infinity ? "any number of" : window.max} ratings.` : "";
@@ -72,21 +73,24 @@ function findLayout(folder: string): Layout {
   const names = readdirSync(folder).sort();
   const titles = TITLES.find((name) => names.includes(name)) ?? TITLES[0]!;
   const inner = join(folder, "training_set");
-  const perMovie = (at: string, all: string[]): string[] => all.filter((name) => /^mv_\d+\.txt$/.test(name)).map((name) => join(at, name));
+  const within = (at: string, all: string[], pattern: RegExp): string[] =>
+    all.filter((name) => pattern.test(name)).map((name) => join(at, name));
+  const innerNames = existsSync(inner) && statSync(inner).isDirectory() ? readdirSync(inner).sort() : [];
   const layouts: [Layout["kind"], string[]][] = [
-    ["per movie", [...perMovie(folder, names), ...(existsSync(inner) && statSync(inner).isDirectory() ? perMovie(inner, readdirSync(inner).sort()) : [])]],
-    ["combined", names.filter((name) => /^combined_data_\d+\.txt$/.test(name)).map((name) => join(folder, name))],
-    ["csv", names.filter((name) => name.endsWith(".csv") && !TITLES.includes(name)).map((name) => join(folder, name))],
+    ["per movie", [...within(folder, names, /^mv_\d+\.txt$/), ...within(inner, innerNames, /^mv_\d+\.txt$/)]],
+    ["combined", within(folder, names, /^combined_data_\d+\.txt$/)],
+    ["csv", within(folder, names.filter((name) => !TITLES.includes(name)), /\.csv$/)],
   ];
   const present = layouts.filter(([, files]) => files.length > 0);
   const [kind, ratings] = present[0] ?? [];
   if (!kind || !ratings) {
     throw new DataError("DATA_NETFLIX_LAYOUT", `${folder} holds no ratings of the Netflix Prize.`, {
-      hint: "It needs mv_*.txt, or combined_data_1.txt to combined_data_4.txt, or one CSV with the columns user_id,movie_id,rating; and movie_titles.txt.",
+      hint: "It needs movie_titles.txt, and mv_*.txt or combined_data_1.txt to combined_data_4.txt or a CSV user_id,movie_id,rating.",
     });
   }
   if (present.length > 1 || (kind === "csv" && ratings.length > 1)) {
-    throw new DataError("DATA_NETFLIX_LAYOUT", `${folder} holds ratings in several forms: ${present.flatMap(([, files]) => files).slice(0, 6).join(", ")}.`, {
+    const some = present.flatMap(([, files]) => files).slice(0, 6).join(", ");
+    throw new DataError("DATA_NETFLIX_LAYOUT", `${folder} holds ratings in several forms: ${some}.`, {
       hint: "Leave one form in the folder, so that no rating counts twice.",
     });
   }
@@ -100,8 +104,9 @@ async function readTitles(reading: Reading, file: string): Promise<FinishedCatal
     const first = line.indexOf(","), second = line.indexOf(",", first + 1);
     if (first < 0 || second < 0) throw fieldCountError(line.split(",").length, line, ",", ["movie", "year", "title"], at);
     const key = idField(line.slice(0, first), "movie id", at);
-    const year = line.slice(first + 1, second);
-    items.add(key, { id: String(key), title: line.slice(second + 1).trim(), year: year === "NULL" ? undefined : idField(year, "year", at), genres: [] }, at);
+    const yearText = line.slice(first + 1, second);
+    const year = yearText === "NULL" ? undefined : idField(yearText, "year", at);
+    items.add(key, { id: String(key), title: line.slice(second + 1).trim(), year, genres: [] }, at);
   });
   return items.finish();
 }
@@ -116,7 +121,8 @@ async function usersInWindow(reading: Reading, layout: Layout, window: { min: nu
     if (count >= window.min && count <= window.max) keep.add(user);
   }
   if (keep.size === 0) {
-    throw new DataError("DATA_NETFLIX_WINDOW", `None of the ${counts.size} users has ${window.min} to ${window.max} ratings; the most active has ${most}.`, {
+    const what = `None of the ${counts.size} users has ${window.min} to ${window.max} ratings; the most active has ${most}.`;
+    throw new DataError("DATA_NETFLIX_WINDOW", what, {
       hint: "Widen the window: { netflix: { minRatings, maxRatings } }.",
     });
   }
@@ -138,7 +144,9 @@ async function readMovieRows(reading: Reading, file: string, visit: RowVisitor):
       movie = idField(line.slice(0, -1), "movie id", at);
       return;
     }
-    if (movie < 0) throw lineError(at, "DATA_MOVIE_HEADER", `a rating (${quote(line)}) stands before the first movie.`, 'The file must begin with a line such as "1:", the movie id.');
+    if (movie < 0) throw lineError(at, "DATA_MOVIE_HEADER",
+      `a rating (${quote(line)}) stands before the first movie.`,
+      'The file must begin with a line such as "1:", the movie id.');
     const [user, rating, date] = splitFields(line, ",", ["user", "rating", "date"], at);
     visit(idField(user!, "user id", at), movie, ratingField(rating!, STARS, at), dateField(date!, at), at);
   });
@@ -149,8 +157,11 @@ const CSV_NAMES = ["user_id", "movie_id", "rating"];
 /** Name of the time column of a header; throws on a header that is not ours. */
 function timeColumn(header: readonly string[], at: Place): "date" | "timestamp" | undefined {
   const time = header[3];
-  if (header.length > 4 || CSV_NAMES.some((name, column) => header[column] !== name) || (time !== undefined && time !== "date" && time !== "timestamp")) {
-    throw lineError(at, "DATA_HEADER", `the header is ${quote(header.join(","))}.`, "It must read user_id,movie_id,rating or user_id,movie_id,rating,date (or timestamp).");
+  const ours = header.length <= 4 && CSV_NAMES.every((name, column) => header[column] === name);
+  if (!ours || (time !== undefined && time !== "date" && time !== "timestamp")) {
+    throw lineError(at, "DATA_HEADER",
+      `the header is ${quote(header.join(","))}.`,
+      "It must read user_id,movie_id,rating or user_id,movie_id,rating,date (or timestamp).");
   }
   return time;
 }

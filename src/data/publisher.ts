@@ -36,8 +36,8 @@ export const PUBLISHERS: Readonly<Record<string, Publisher>> = {
   },
   "ml-latest-small": {
     // The archive under this address changes over time; the edition of September 2018 is the one that papers use.
-    url: "https://files.grouplens.org/datasets/movielens/ml-latest-small.zip", licence: LICENCES["ml-latest-small"]!, folder: "ml-latest-small",
-    limit: 64 * MIB,
+    url: "https://files.grouplens.org/datasets/movielens/ml-latest-small.zip", licence: LICENCES["ml-latest-small"]!,
+    folder: "ml-latest-small", limit: 64 * MIB,
     files: {
       "movies.csv": "5a5f32dd9bb3797b8e728a1b98958789d2b13f294a69fdfbc5727f8a9611aa07",
       "ratings.csv": "aa289ca83157595d0df6aea1be6a4ded676ddc4385472e8313a8ed9805352646",

@@ -2,7 +2,7 @@ import { existsSync, readdirSync } from "node:fs";
 import { basename, join, resolve } from "node:path";
 import { ConfigError, DataError } from "../core/errors.js";
 import { Catalogue, requireRows, tokenOrder, TokenIds, type FinishedCatalogue } from "./catalogue.js";
-import { GrowingColumns, interactionsFrom, type ReadOptions, type RowVisitor } from "./columns.js";
+import { GrowingColumns, interactionsFrom, type ReadOptions } from "./columns.js";
 import { Dataset, type ItemRecord, type UserRecord } from "./dataset.js";
 import { decimalNumber, quote, ratingField, splitFields, timestampField, type RatingScale } from "./fields.js";
 import { lineError, openReading, type Place, type Reading } from "./lines.js";
@@ -40,7 +40,8 @@ export async function loadRecbole(folder: string, options: RecboleOptions = {}):
   const view = columns.view();
   const userRecords: readonly UserRecord[] = users?.records ?? rankInto(view.users, userIds).map((id) => ({ id }));
   const itemRecords: readonly ItemRecord[] = items?.records ?? rankInto(view.items, itemIds).map((id) => ({ id, title: id, genres: [] }));
-  const interactions = await interactionsFrom(view, { userCount: userRecords.length, itemCount: itemRecords.length }, options.duplicates ?? "error",
+  const shape = { userCount: userRecords.length, itemCount: itemRecords.length };
+  const interactions = await interactionsFrom(view, shape, options.duplicates ?? "error",
     (row) => ({ user: userRecords[view.users[row]!]!.id, item: itemRecords[view.items[row]!]!.id }),
     async (visit) => readRows(await openReading([rowFile], { ...options, onProgress: undefined }), rowFile, scale,
       (_user, _item, rating, timestamp, at) => visit(0, 0, rating, timestamp, at)));
@@ -69,7 +70,9 @@ function range(ratings: Float32Array): { min: number; max: number } {
 function checkScale(scale: { min: number; max: number } | undefined): RatingScale {
   if (!scale) return { min: -Infinity, max: Infinity, step: 0 };
   if (!Number.isFinite(scale.min) || !Number.isFinite(scale.max) || scale.min > scale.max) {
-    throw new ConfigError("CONFIG_RATING_SCALE", `${scale.min} to ${scale.max} is no rating scale.`, { hint: "Give for example { ratingScale: { min: 1, max: 5 } }." });
+    throw new ConfigError("CONFIG_RATING_SCALE", `${scale.min} to ${scale.max} is no rating scale.`, {
+      hint: "Give for example { ratingScale: { min: 1, max: 5 } }.",
+    });
   }
   return { ...scale, step: 0 };
 }
@@ -84,11 +87,14 @@ function findFiles(folder: string): { name: string; rows: string; items: string 
       hint: "A folder of RecBole atomic files holds one X.inter, and X.item and X.user where they exist.",
     });
   }
-  const optional = (kind: string): string | undefined => (existsSync(join(folder, `${name}.${kind}`)) ? join(folder, `${name}.${kind}`) : undefined);
+  const optional = (kind: string): string | undefined => {
+    const file = join(folder, `${name}.${kind}`);
+    return existsSync(file) ? file : undefined;
+  };
   return { name, rows: join(folder, `${name}.inter`), items: optional("item"), users: optional("user") };
 }
 
-type TokenRowVisitor = (user: string, item: string, ...rest: Parameters<RowVisitor> extends [number, number, ...infer R] ? R : never) => void;
+type TokenRowVisitor = (user: string, item: string, rating: number, timestamp: number, at: Place) => void;
 
 async function readRows(reading: Reading, file: string, scale: RatingScale, visit: TokenRowVisitor): Promise<void> {
   await readTable(reading, file, (header, at) => {
@@ -124,10 +130,13 @@ async function readUsers(reading: Reading, file: string): Promise<FinishedCatalo
       return (fields) => (at < 0 ? undefined : fields[at] || undefined);
     };
     const age = column("age"), gender = column("gender"), occupation = column("occupation");
-    const genderWord = (letter: string | undefined): string | undefined => (letter === "F" ? "woman" : letter === "M" ? "man" : letter);
     return (fields, at) => {
-      const userId = token(fields[id]!, "user id", at);
-      found.push({ record: { id: userId, age: age(fields), gender: genderWord(gender(fields)), occupation: occupation(fields) }, at: { ...at } });
+      const letter = gender(fields);
+      const record: UserRecord = {
+        id: token(fields[id]!, "user id", at), age: age(fields), occupation: occupation(fields),
+        gender: letter === "F" ? "woman" : letter === "M" ? "man" : letter,
+      };
+      found.push({ record, at: { ...at } });
     };
   });
   return sortedCatalogue("user", found);
@@ -141,7 +150,9 @@ function sortedCatalogue<T extends { id: string }>(what: "user" | "item", found:
 }
 
 /** One atomic file: a typed header, then rows with as many fields. `open` gets the column names without their types. */
-async function readTable(reading: Reading, file: string, open: (header: string[], at: Place) => (fields: string[], at: Place) => void): Promise<void> {
+async function readTable(
+  reading: Reading, file: string, open: (header: string[], at: Place) => (fields: string[], at: Place) => void,
+): Promise<void> {
   let names: string[] | undefined;
   let visit: ((fields: string[], at: Place) => void) | undefined;
   await reading.lines(file, "utf-8", (line, at) => {
@@ -152,7 +163,9 @@ async function readTable(reading: Reading, file: string, open: (header: string[]
     const header = line.split("\t");
     const bad = header.find((column) => !TYPES.includes(column.slice(column.lastIndexOf(":") + 1)) || !column.includes(":"));
     if (bad !== undefined) {
-      throw lineError(at, "DATA_HEADER", `the header field ${quote(bad)} has no type.`, `Write name:type, separated by tabs, for example user_id:token; the types are ${TYPES.join(", ")}.`);
+      throw lineError(at, "DATA_HEADER",
+        `the header field ${quote(bad)} has no type.`,
+        `Write name:type, separated by tabs, for example user_id:token; the types are ${TYPES.join(", ")}.`);
     }
     names = header.map((column) => column.slice(0, column.lastIndexOf(":")));
     visit = open(names, at);
@@ -161,7 +174,9 @@ async function readTable(reading: Reading, file: string, open: (header: string[]
 
 function required(header: readonly string[], name: string, at: Place): number {
   const column = header.indexOf(name);
-  if (column < 0) throw lineError(at, "DATA_HEADER", `the header has no ${name} column (it has ${quote(header.join(", "))}).`, `Name the column ${name}:token.`);
+  if (column < 0) throw lineError(at, "DATA_HEADER",
+    `the header has no ${name} column (it has ${quote(header.join(", "))}).`,
+    `Name the column ${name}:token.`);
   return column;
 }
 
@@ -173,7 +188,9 @@ function token(text: string, what: string, at: Place): string {
 function yearField(text: string, at: Place): number | undefined {
   if (text === "") return undefined;
   const year = decimalNumber(text);
-  if (!Number.isInteger(year)) throw lineError(at, "DATA_YEAR", `${quote(text)} is not a year.`, "Write a whole number, or nothing.");
+  if (!Number.isInteger(year)) throw lineError(at, "DATA_YEAR",
+    `${quote(text)} is not a year.`,
+    "Write a whole number, or nothing.");
   return year;
 }
 

@@ -53,6 +53,7 @@ export function statistics(data: Interactions & { readonly name?: string }): Dat
   const ratedItems = data.itemCounts().reduce((rated, count) => rated + (count > 0 ? 1 : 0), 0);
   const at = (index: number): number => (active > 0 ? counts[index]! : NaN);
   const median = (at((active - 1) >> 1) + at(active >> 1)) / 2;
+  const sparsity = active > 0 ? 1 - data.length / (active * ratedItems) : NaN;
   return new DatasetStatistics(data.name ?? "interactions", data.userCount, active, data.itemCount, ratedItems, data.length,
-    active > 0 ? data.length / active : NaN, at(0), median, at(active - 1), active > 0 ? 1 - data.length / (active * ratedItems) : NaN);
+    active > 0 ? data.length / active : NaN, at(0), median, at(active - 1), sparsity);
 }

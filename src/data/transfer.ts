@@ -52,7 +52,8 @@ export async function transfer(url: string, part: string, options: TransferOptio
       if (!interrupted) throw error;
       if (attempt >= retries) {
         throw new DataError("DATA_DOWNLOAD_CUT", `${url} could not be fetched: ${error.message}.`, {
-          hint: kept > 0 ? `Run the same command again: it goes on after the ${kept} bytes that are there.` : "Check the connection and run the same command again.",
+          hint: kept > 0 ? `Run the same command again: it goes on after the ${kept} bytes that are there.`
+            : "Check the connection and run the same command again.",
           cause: error.cause ?? error,
         });
       }
@@ -96,13 +97,16 @@ async function attemptTransfer(url: string, part: string, options: TransferOptio
     if (error instanceof DataError || error instanceof Interrupted) throw error;
     if (isDiskError(error)) throw error;
     const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error;
-    throw new Interrupted(idle.signal.aborted ? "no byte arrived for a long time" : cause instanceof Error ? cause.message : String(cause), { cause: error });
+    const what = idle.signal.aborted ? "no byte arrived for a long time" : cause instanceof Error ? cause.message : String(cause);
+    throw new Interrupted(what, { cause: error });
   } finally {
     idle.stop();
   }
 }
 
-async function request(url: string, have: number, draft: Draft | undefined, signal: AbortSignal, fetch: typeof globalThis.fetch): Promise<Response> {
+async function request(
+  url: string, have: number, draft: Draft | undefined, signal: AbortSignal, fetch: typeof globalThis.fetch,
+): Promise<Response> {
   // Identity: offsets into a compressed stream mean nothing.
   const headers: Record<string, string> = { "accept-encoding": "identity" };
   if (have > 0) {
@@ -115,7 +119,8 @@ async function request(url: string, have: number, draft: Draft | undefined, sign
 async function refused(url: string, response: Response): Promise<Error> {
   await response.body?.cancel();
   const status = `${response.status} ${response.statusText}`.trim();
-  if (response.status >= 500 || response.status === 429 || response.status === 408) return new Interrupted(`the server answered ${status}`);
+  const busy = response.status >= 500 || response.status === 429 || response.status === 408;
+  if (busy) return new Interrupted(`the server answered ${status}`);
   return new DataError("DATA_DOWNLOAD_REFUSED", `${url} was refused: the server answered ${status}.`, {
     hint: response.status === 404
       ? "The publisher has moved the file: fetch it by hand and name its folder with CRAGRU_DATA, and tell us the new address."
@@ -135,7 +140,9 @@ function continues(response: Response, have: number, draft: Draft | undefined): 
   return have > 0 && Number(start) === have && (draft?.total === undefined || total === undefined || total === draft.total);
 }
 
-async function receive(url: string, part: string, response: Response, from: number, draft: Draft | undefined, idle: IdleTimer, options: TransferOptions): Promise<number> {
+async function receive(
+  url: string, part: string, response: Response, from: number, draft: Draft | undefined, idle: IdleTimer, options: TransferOptions,
+): Promise<number> {
   const encoded = response.headers.has("content-encoding") && response.headers.get("content-encoding") !== "identity";
   const length = response.headers.get("content-length");
   const total = from > 0 ? (rangeTotal(response) ?? draft?.total) : encoded || length === null ? undefined : Number(length);
@@ -144,7 +151,8 @@ async function receive(url: string, part: string, response: Response, from: numb
     await discardPart(part);
     const etag = response.headers.get("etag");
     // A weak tag promises equal meaning, not equal bytes.
-    const validator = encoded ? undefined : etag && !etag.startsWith("W/") ? etag : response.headers.get("last-modified") ?? undefined;
+    const strong = etag && !etag.startsWith("W/") ? etag : response.headers.get("last-modified");
+    const validator = encoded ? undefined : strong ?? undefined;
     await writeFile(draftFile(part), JSON.stringify({ url, validator, total } satisfies Draft));
   }
   const handle = await open(part, from > 0 ? "a" : "w");
@@ -196,10 +204,13 @@ async function sizeOf(file: string): Promise<number> {
   return stat(file).then((found) => found.size, () => 0);
 }
 
+const DISK_CODES = [
+  "ENOSPC", "EACCES", "EPERM", "EROFS", "EDQUOT", "EISDIR", "ERR_FS_EISDIR", "ENOENT", "ENOTDIR", "EEXIST", "ENOTEMPTY",
+];
+
 /** Our own disk refused, not the other side of the line. */
 export function isDiskError(error: unknown): error is NodeJS.ErrnoException {
-  const codes = ["ENOSPC", "EACCES", "EPERM", "EROFS", "EDQUOT", "EISDIR", "ENOENT", "ENOTDIR", "EEXIST", "ENOTEMPTY"];
-  return error instanceof Error && codes.includes((error as NodeJS.ErrnoException).code ?? "");
+  return error instanceof Error && DISK_CODES.includes((error as NodeJS.ErrnoException).code ?? "");
 }
 
 /** Aborts when `tick` was not called for a while. */

@@ -44,5 +44,8 @@ export function rankCandidates(scores: ArrayLike<number>, candidates: readonly C
 
 /** Candidates that share their score with an earlier one: n minus the number of distinct scores. */
 export function countTies(scores: ArrayLike<number>): number {
-  return scores.length - new Set(Array.from(scores)).size;
+  const sorted = Float64Array.from(scores).sort();
+  let ties = 0;
+  for (let at = 1; at < sorted.length; at++) if (sorted[at] === sorted[at - 1]) ties++;
+  return ties;
 }

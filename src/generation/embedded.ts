@@ -15,8 +15,10 @@ const PRIOR = 0.6, PRESENCE = 0.25, TASTE = 0.15;
 const GENRES = 0.7, YEARS = 0.2, STEM = 0.1;
 /** Rows after which a row counts half. */
 const HALF_LIFE = 50;
-const LN2 = 0.6931471805599453;
-const YEAR_SPAN = 10;
+/** 2^(-1 / HALF_LIFE) */
+const DECAY = exp(-0.6931471805599453 / HALF_LIFE);
+/** e^(-years apart / 10) */
+const CLOSENESS = Float64Array.from({ length: 256 }, (_, years) => exp(-years / 10));
 
 /**
  * The ranker for machines without a language model: arithmetic on what the prompt holds and nothing else, trained on nobody.
@@ -24,7 +26,7 @@ const YEAR_SPAN = 10;
  * age counted in rows from the newest; w_j = deviation from the user's mean rating in half scales, within [-1, 1].
  * Taste A_c = sum q w s / (1 + sum q |w|), presence B_c = sum q s / (1 + sum q), both stretched to 0..1 over the candidates;
  * prior P = 1 - (rank - 1) / (n - 1). Score = 1 + 99 (0.6 P + 0.25 B + 0.15 A): an empty history gives the prior order.
- * Reads the candidates' public genres, which the text does not print. Cost O(candidates * history), about 30 us a prompt;
+ * Reads the candidates' public genres, which the text does not print. Cost O(candidates * history), about 0.1 ms for 50 and 100;
  * deterministic, independent of the order of the history lines.
  */
 export function embedded(): Generator {
@@ -70,28 +72,20 @@ export function scoreByHistory(prompt: Prompt): Float64Array {
   const history = [...prompt.history].sort((a, b) => (timed ? a.timestamp! - b.timestamp! : 0) || a.item - b.item);
   const n = candidates.length, m = history.length;
 
-  const features = new Features(n + m);
-  for (let c = 0; c < n; c++) features.set(c, candidates[c]!);
-  for (let j = 0; j < m; j++) features.set(n + j, history[j]!);
-
-  const recency = new Float64Array(m), liking = weighRatings(history, prompt.ratingScale);
+  const liking = weighRatings(history, prompt.ratingScale);
+  const shelf = new Shelf();
   let recencySum = 0, likingSum = 0;
-  for (let j = 0; j < m; j++) {
-    recency[j] = timed ? exp(-LN2 * (m - 1 - j) / HALF_LIFE) : 1;
-    liking[j] = liking[j]! * recency[j]!;
-    recencySum += recency[j]!;
-    likingSum += Math.abs(liking[j]!);
+  // From the newest row, which counts 1, to the oldest; without timestamps no row is older than another.
+  for (let j = m - 1, q = 1; j >= 0; j--, q *= timed ? DECAY : 1) {
+    shelf.add(history[j]!, q * liking[j]!, q);
+    recencySum += q;
+    likingSum += q * Math.abs(liking[j]!);
   }
   const taste = new Float64Array(n), presence = new Float64Array(n);
   for (let c = 0; c < n; c++) {
-    let a = 0, b = 0;
-    for (let j = 0; j < m; j++) {
-      const s = features.similarity(c, n + j);
-      a += liking[j]! * s;
-      b += recency[j]! * s;
-    }
-    taste[c] = a / (1 + likingSum);
-    presence[c] = b / (1 + recencySum);
+    const sums = shelf.compare(candidates[c]!);
+    taste[c] = sums.taste / (1 + likingSum);
+    presence[c] = sums.presence / (1 + recencySum);
   }
   stretch(taste);
   stretch(presence);
@@ -121,48 +115,106 @@ function stretch(values: Float64Array): void {
   for (let at = 0; at < values.length; at++) values[at] = range > 1e-12 ? (values[at]! - low) / range : 0;
 }
 
-/** Genres as bits, years and title stems as numbers, so that a pair costs a few instructions. */
-class Features {
-  private static readonly closeness = Float64Array.from({ length: 128 }, (_, years) => YEARS * exp(-years / YEAR_SPAN));
-  private readonly genreIds = new Map<string, number>();
-  private readonly stemIds = new Map<string, number>();
-  private readonly sets: Uint32Array[];
-  private readonly years: Int32Array;
-  private readonly stems: Int32Array;
-  private readonly rows: number;
+interface Sums {
+  taste: number;
+  presence: number;
+}
 
-  constructor(rows: number) {
-    this.rows = rows;
-    // One word of 32 genres; more words are added when a catalogue has more.
-    this.sets = [new Uint32Array(rows)];
-    this.years = new Int32Array(rows);
-    this.stems = new Int32Array(rows);
+interface Film {
+  title: string;
+  year: number | undefined;
+  genres: readonly string[];
+}
+
+/**
+ * The history by what films share. s(c, j) is a sum over genres, year and stem, so rows with equal genres, equal years or
+ * equal stems are added up once, and each set of genres and each year among the candidates is compared once.
+ */
+class Shelf {
+  private readonly genreIds = new Map<string, number>();
+  private readonly byGenres = new Map<number | string, Sums & { bits: number[]; count: number }>();
+  private readonly byYear = new Map<number, Sums>();
+  private readonly byStem = new Map<string, Sums>();
+  private readonly genresSeen = new Map<number | string, Sums>();
+  private readonly yearsSeen = new Map<number, Sums>();
+
+  add({ title, year, genres }: Film, taste: number, presence: number): void {
+    if (genres.length > 0) {
+      const { key, bits } = this.bitsOf(genres);
+      let group = this.byGenres.get(key);
+      if (!group) this.byGenres.set(key, group = { bits, count: countBits(bits), taste: 0, presence: 0 });
+      group.taste += taste;
+      group.presence += presence;
+    }
+    if (year !== undefined) addTo(this.byYear, year, taste, presence);
+    const stem = titleStem(title);
+    if (stem !== "") addTo(this.byStem, stem, taste, presence);
   }
 
-  set(row: number, { title, year, genres }: { title: string; year: number | undefined; genres: readonly string[] }): void {
+  compare({ title, year, genres }: Film): Sums {
+    const sums = { taste: 0, presence: 0 };
+    if (genres.length > 0) plus(sums, this.compareGenres(genres), GENRES);
+    if (year !== undefined) plus(sums, this.compareYear(year), YEARS);
+    const stem = this.byStem.get(titleStem(title));
+    if (stem) plus(sums, stem, STEM);
+    return sums;
+  }
+
+  private compareGenres(genres: readonly string[]): Sums {
+    const { key, bits } = this.bitsOf(genres);
+    let sums = this.genresSeen.get(key);
+    if (!sums) {
+      sums = { taste: 0, presence: 0 };
+      const count = countBits(bits);
+      for (const group of this.byGenres.values()) {
+        let both = 0;
+        for (let word = 0; word < bits.length && word < group.bits.length; word++) both += bitCount(bits[word]! & group.bits[word]!);
+        if (both > 0) plus(sums, group, both / (count + group.count - both));
+      }
+      this.genresSeen.set(key, sums);
+    }
+    return sums;
+  }
+
+  private compareYear(year: number): Sums {
+    let sums = this.yearsSeen.get(year);
+    if (!sums) {
+      sums = { taste: 0, presence: 0 };
+      for (const [other, own] of this.byYear) plus(sums, own, CLOSENESS[Math.abs(year - other)] ?? 0);
+      this.yearsSeen.set(year, sums);
+    }
+    return sums;
+  }
+
+  /** A set of genres as bits, 32 a word, and as a key. */
+  private bitsOf(genres: readonly string[]): { key: number | string; bits: number[] } {
+    const bits = [0];
     for (const genre of genres) {
       const id = number(this.genreIds, genre);
-      while (id >= this.sets.length * 32) this.sets.push(new Uint32Array(this.rows));
-      this.sets[id >>> 5]![row]! |= 1 << (id & 31);
+      while (bits.length <= id >>> 5) bits.push(0);
+      bits[id >>> 5]! |= 1 << (id & 31);
     }
-    this.years[row] = year ?? -1;
-    const stem = titleStem(title);
-    this.stems[row] = stem === "" ? -1 : number(this.stemIds, stem);
+    return { key: bits.length === 1 ? bits[0]! : bits.join(), bits };
   }
+}
 
-  similarity(a: number, b: number): number {
-    let both = 0, either = 0;
-    for (const set of this.sets) {
-      both += bitCount(set[a]! & set[b]!);
-      either += bitCount(set[a]! | set[b]!);
-    }
-    let s = either > 0 ? GENRES * both / either : 0;
-    if (this.years[a]! >= 0 && this.years[b]! >= 0) {
-      const apart = Math.abs(this.years[a]! - this.years[b]!);
-      if (apart < 128) s += Features.closeness[apart]!;
-    }
-    return this.stems[a]! >= 0 && this.stems[a] === this.stems[b] ? s + STEM : s;
-  }
+function addTo<Key>(map: Map<Key, Sums>, key: Key, taste: number, presence: number): void {
+  const sums = map.get(key);
+  if (sums) {
+    sums.taste += taste;
+    sums.presence += presence;
+  } else map.set(key, { taste, presence });
+}
+
+function plus(sums: Sums, more: Sums, weight: number): void {
+  sums.taste += weight * more.taste;
+  sums.presence += weight * more.presence;
+}
+
+function countBits(words: readonly number[]): number {
+  let count = 0;
+  for (const word of words) count += bitCount(word);
+  return count;
 }
 
 function number(ids: Map<string, number>, name: string): number {
@@ -184,11 +236,13 @@ export function titleStem(title: string): string {
     const at = title.indexOf(mark);
     if (at > 0 && at < end) end = at;
   }
-  let stem = title.slice(0, end).trim().toLowerCase();
-  for (let blank = stem.lastIndexOf(" "); blank > 0 && NUMERAL.test(stem.slice(blank + 1)); blank = stem.lastIndexOf(" ")) {
+  let stem = (end === title.length ? title : title.slice(0, end)).trim().toLowerCase();
+  for (;;) {
+    const blank = stem.lastIndexOf(" ");
+    // Few last words are this short; the expression is for those.
+    if (blank <= 0 || stem.length - blank > 8 || !NUMERAL.test(stem.slice(blank + 1))) return stem;
     stem = stem.slice(0, blank).trimEnd();
   }
-  return stem;
 }
 
 const NUMERAL = /^(?:\d{1,3}|[ivx]+|part|episode|chapter|vol\.?)$/;

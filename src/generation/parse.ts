@@ -101,6 +101,24 @@ function readScore(text: string): number | undefined {
   return Number.isFinite(score) ? score : undefined;
 }
 
+const ESCAPES: ReadonlyMap<string, string> = new Map([
+  ['"', '"'], ["\\", "\\"], ["/", "/"], ["b", "\b"], ["f", "\f"], ["n", "\n"], ["r", "\r"], ["t", "\t"],
+]);
+
+/** JSON's escapes, resolved; undefined for others. JSON.parse would throw, and a million of its errors take seconds. */
+function resolveEscapes(text: string): string | undefined {
+  let plain = "", from = 0;
+  for (let at = text.indexOf("\\"); at >= 0; at = text.indexOf("\\", from)) {
+    const kind = text.charAt(at + 1);
+    const code = kind === "u" && /^[0-9a-fA-F]{4}$/.test(text.slice(at + 2, at + 6)) ? parseInt(text.slice(at + 2, at + 6), 16) : undefined;
+    const character = code === undefined ? ESCAPES.get(kind) : String.fromCharCode(code);
+    if (character === undefined) return undefined;
+    plain += text.slice(from, at) + character;
+    from = at + (code === undefined ? 2 : 6);
+  }
+  return plain + text.slice(from);
+}
+
 /** Deeper nesting than any answer needs: beyond it, the text counts as malformed. */
 const DEEPEST = 64;
 
@@ -219,12 +237,10 @@ class Scanner {
           this.word = this.text.slice(start + 1, this.at - 1);
           return true;
         }
-        try {
-          this.word = JSON.parse(this.text.slice(start, this.at)) as string;
-          return true;
-        } catch {
-          return false;
-        }
+        const word = resolveEscapes(this.text.slice(start + 1, this.at - 1));
+        if (word === undefined) return false;
+        this.word = word;
+        return true;
       }
     }
     return false;

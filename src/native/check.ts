@@ -13,6 +13,8 @@ import type {
  */
 const MAX_ROWS = 0x7fffffff;
 const MAX_DIMENSION = 65536;
+/** Kernels number samples and both directions of an edge in 32 bits. */
+const MAX_ENTRIES = 2 ** 29;
 
 class Reader {
   constructor(
@@ -102,6 +104,9 @@ class Reader {
       throw new NativeError("NATIVE_CSR", `${this.label(name)}: columns of row ${at} must ascend, once each, below ${columnCount}; they begin ${found.join(", ")}.`, {
         hint: "Interactions.csr() gives rows in this form.",
       });
+    }
+    if (columns.length > MAX_ENTRIES) {
+      throw new NativeError("NATIVE_SHAPE", `${this.label(name)} holds ${columns.length} entries; the kernels count up to ${MAX_ENTRIES}.`);
     }
     return { offsets, columns };
   }

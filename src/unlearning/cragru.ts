@@ -263,16 +263,16 @@ export class Cragru implements Unlearner {
 
     const rest = partOf(options, 1, 2, `prepare ${retriever.name}`);
     const needs = new Set(retriever.needs);
-    const words = needs.size > 0 ? this.options.clusters?.vectors ?? catalogueVectors(split.dataset) : undefined;
+    const words = (): WordVectors => this.options.clusters?.vectors ?? catalogueVectors(split.dataset);
     const categories = needs.has("categories") || needs.has("hitRates")
-      ? clusterItems(split.dataset, { k: this.options.clusters?.k ?? 5, seed, vectors: words }) : undefined;
+      ? await clusterItems(split.dataset, { k: this.options.clusters?.k ?? 5, seed, vectors: words(), ...signalOf(options) }) : undefined;
     let hitRates: HitRates | undefined;
     if (needs.has("hitRates")) {
       const neighbours = await itemKnn().fit(train, fit);
       hitRates = await measureHitRates(neighbours, history, valid, categories!, { seed, ...rest });
     }
     let itemVectors: ItemVectors | undefined;
-    if (needs.has("itemVectors")) itemVectors = model.itemVectors ?? itemTextVectors(split.dataset, words);
+    if (needs.has("itemVectors")) itemVectors = model.itemVectors ?? itemTextVectors(split.dataset, words());
     const context: RetrievalContext = {
       seed, kernels, ratingScale: split.dataset.ratingScale, train: history,
       ...(categories ? { categories } : {}), ...(itemVectors ? { itemVectors } : {}), ...(hitRates ? { hitRates } : {}),
@@ -286,13 +286,14 @@ export class Cragru implements Unlearner {
     }
     if (released && forgotten.length > 0) residuals.push("protocol released: forgotten rows stay in the mask, in M and in the backbone, as the authors coded it");
     this.refuseStale(begun);
-    this.built = { model, popularity, selector, categories, residuals };
-    return this.built;
+    const built = { model, popularity, selector, categories, residuals };
+    this.built = built;
+    return built;
   }
 }
 
 /** LLM order of the candidates, then backbone order from there on; scores fall along the list. */
-function rerank(list: Ranking, completion: Completion, k: number): Ranking {
+export function rerank(list: Ranking, completion: Completion, k: number): Ranking {
   const head = completion.ranking.length;
   const items = new Uint32Array(Math.min(k, list.items.length));
   const scores = new Float32Array(items.length);

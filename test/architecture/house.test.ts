@@ -67,3 +67,14 @@ describe("the house", () => {
     expect(read("src/cli/main.ts").split("\n")[0]).toBe("#!/usr/bin/env node");
   });
 });
+
+describe("CONTRIBUTING.md", () => {
+  it("names files and folders that exist, and npm scripts that exist", () => {
+    const text = read("CONTRIBUTING.md");
+    const paths = [...text.matchAll(/`((?:src|test|native|scripts|notebooks|docs)\/[\w./-]*)`/g)].map((match) => match[1]!);
+    expect(paths.length).toBeGreaterThan(15);
+    expect(paths.filter((path) => !existsSync(join(root, path)))).toEqual([]);
+    const { scripts } = manifest("package.json") as { scripts: Record<string, string> };
+    expect([...text.matchAll(/npm run ([\w:]+)/g)].map((match) => match[1]!).filter((name) => !(name in scripts))).toEqual([]);
+  });
+});

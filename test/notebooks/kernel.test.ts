@@ -1,5 +1,5 @@
 import { existsSync } from "node:fs";
-import { join, resolve } from "node:path";
+import { resolve } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { kernelMissing, startKernel, type Kernel } from "../kernel.js";
 import { collect, textOf, type Output } from "./notebook.js";

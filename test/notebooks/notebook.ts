@@ -101,3 +101,12 @@ export function textOutputs(notebook: Notebook): { id: string; outputs: string[]
       : Object.entries(output.data).filter(([type]) => type.startsWith("text/")).map(([type, text]) => `${type}: ${textOf(text)}`)),
   }));
 }
+
+/** Code cells whose textual outputs differ, each with both forms. */
+export function changedOutputs(stored: Notebook, run: Notebook): string[] {
+  const before = textOutputs(stored), after = textOutputs(run);
+  return after.flatMap(({ id, outputs }, at) => {
+    const old = before[at]?.outputs ?? [];
+    return JSON.stringify(old) === JSON.stringify(outputs) ? [] : [`cell ${id}\n--- stored\n${old.join("\n")}\n--- run\n${outputs.join("\n")}`];
+  });
+}

@@ -93,6 +93,8 @@ describe("training", () => {
     const shape = { userCount: 300, itemCount: 500 };
     const options = bpr({ profile: "recbole" }).sizedFor(70_000).options;
     expect(options).toMatchObject({ learningRate: 0.001, batchCount: 35, regularisation: 0, epochs: 300, initial: "normal", initialScale: "xavier" });
+    expect(lightGcn({ profile: "recbole" }).sizedFor(70_000).options)
+      .toMatchObject({ layers: 2, learningRate: 0.001, batchCount: 35, regularisation: 2e-7, initial: "uniform", initialScale: "xavier" });
     const { parameters } = initialState(shape, resolveSettings("bpr", "recbole", { initialScale: "xavier", dimension: 64 }, defaults, 1), 1);
     const spread = (from: number, to: number): number => Math.sqrt(parameters.slice(from, to).reduce((sum, value) => sum + value * value, 0) / (to - from));
     expect(spread(0, 300 * 64) / Math.sqrt(2 / 365)).toBeCloseTo(1, 1);

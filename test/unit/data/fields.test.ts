@@ -20,14 +20,18 @@ function codeOf(call: () => unknown): string {
 
 describe("fields", () => {
   it("reads the whole numbers of 32 bits and nothing else", () => {
-    fc.assert(fc.property(fc.nat(0xffffffff), (value) => expect(wholeNumber(String(value))).toBe(value)));
-    fc.assert(fc.property(fc.string(), (text) => expect(wholeNumber(text)).toBe(/^\d{1,10}$/.test(text) && Number(text) <= 0xffffffff ? Number(text) : -1)));
+    fc.assert(fc.property(fc.nat(0xffffffff), (value) => { expect(wholeNumber(String(value))).toBe(value); }));
+    fc.assert(fc.property(fc.string(), (text) => {
+      expect(wholeNumber(text)).toBe(/^\d{1,10}$/.test(text) && Number(text) <= 0xffffffff ? Number(text) : -1);
+    }));
     for (const text of ["", "-1", "1.0", " 1", "1e3", "4294967296", "99999999999"]) expect(codeOf(() => idField(text, "user id", at))).toBe("DATA_ID_NUMBER");
     expect(idField("4294967295", "user id", at)).toBe(0xffffffff);
   });
 
   it("reads the decimals that JavaScript writes, and no hexadecimal, comma or infinity", () => {
-    fc.assert(fc.property(fc.double({ noNaN: true, noDefaultInfinity: true }), (value) => expect(decimalNumber(String(value))).toBe(value + 0)));
+    fc.assert(fc.property(fc.double({ noNaN: true, noDefaultInfinity: true }), (value) => {
+      expect(decimalNumber(String(value))).toBe(value + 0);
+    }));
     for (const text of ["", " ", "1,5", "0x10", "Infinity", "NaN", "1e999", "--1", "."]) expect(decimalNumber(text)).toBeNaN();
   });
 

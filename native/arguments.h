@@ -1,0 +1,83 @@
+// Reads arguments from JavaScript objects. Every array is copied at once into memory of our own, before any other property
+// is read: a getter, a transfer or a resize in between cannot pull memory from under a kernel. Contents are checked later, on the
+// copies, by check.h.
+#pragma once
+#include <napi.h>
+
+#include <cstring>
+
+#include "kernels.h"
+
+namespace cragru {
+
+class Arguments {
+ public:
+  explicit Arguments(Napi::Value value) {
+    if (!value.IsObject()) throw Error{"NATIVE_INPUT", "an argument is not an object.", ""};
+    object_ = value.As<Napi::Object>();
+  }
+
+  bool has(const char* name) const {
+    Napi::Value value = object_.Get(name);
+    return !value.IsUndefined();
+  }
+
+  Arguments inner(const char* name) const { return Arguments(object_.Get(name)); }
+
+  Napi::Value get(const char* name) const { return object_.Get(name); }
+
+  double number(const char* name) const {
+    Napi::Value value = object_.Get(name);
+    if (!value.IsNumber()) throw Error{"NATIVE_INPUT", std::string(name) + " is not a number.", ""};
+    return value.As<Napi::Number>().DoubleValue();
+  }
+
+  // A whole number up to 2^53.
+  uint64_t whole(const char* name) const {
+    const double value = number(name);
+    if (!(value >= 0 && value <= 9007199254740992.0) || value != double(uint64_t(value))) {
+      throw Error{"NATIVE_RANGE", std::string(name) + " is not a whole number.", ""};
+    }
+    return uint64_t(value);
+  }
+
+  uint32_t word(const char* name) const {
+    const uint64_t value = whole(name);
+    if (value > 0xffffffffu) throw Error{"NATIVE_RANGE", std::string(name) + " does not fit in 32 bits.", ""};
+    return uint32_t(value);
+  }
+
+  std::string text(const char* name) const {
+    Napi::Value value = object_.Get(name);
+    if (!value.IsString()) throw Error{"NATIVE_INPUT", std::string(name) + " is not a string.", ""};
+    return value.As<Napi::String>().Utf8Value();
+  }
+
+  std::vector<float> floats(const char* name) const { return copy<float>(name, napi_float32_array); }
+  std::vector<double> doubles(const char* name) const { return copy<double>(name, napi_float64_array); }
+  std::vector<uint32_t> words(const char* name) const { return copy<uint32_t>(name, napi_uint32_array); }
+
+  Csr csr(const char* name) const {
+    const Arguments value = inner(name);
+    return {value.words("offsets"), value.words("columns")};
+  }
+
+ private:
+  template <class T>
+  std::vector<T> copy(const char* name, napi_typedarray_type wanted) const {
+    Napi::Value value = object_.Get(name);
+    napi_typedarray_type type;
+    size_t length = 0;
+    void* data = nullptr;
+    if (!value.IsTypedArray() || napi_get_typedarray_info(value.Env(), value, &type, &length, &data, nullptr, nullptr) != napi_ok || type != wanted) {
+      throw Error{"NATIVE_INPUT", std::string(name) + " is not a typed array of the right kind.", ""};
+    }
+    std::vector<T> values(data ? length : 0);
+    if (!values.empty()) std::memcpy(values.data(), data, values.size() * sizeof(T));
+    return values;
+  }
+
+  Napi::Object object_;
+};
+
+}  // namespace cragru

@@ -1,0 +1,154 @@
+import { mkdir, writeFile } from "node:fs/promises";
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { popularityBackbone } from "../../backbone/popularity.js";
+import { ConfigError } from "../../core/errors.js";
+import { partOf } from "../../core/progress.js";
+import { formatPrompt } from "../../augmentation/prompt.js";
+import type { Prompt } from "../../core/prompt.js";
+import { serveMask } from "../../data/masks.js";
+import { embedded } from "../../generation/embedded.js";
+import { loadKernels, type DeviceName } from "../../native/load.js";
+import { Cragru, type CandidateSource } from "../../unlearning/cragru.js";
+import type { Receipt } from "../../unlearning/unlearner.js";
+import { resolveConfig, type BackboneName, type RetrieverName } from "../config.js";
+import { backboneOf, retrieverOf } from "../recipes.js";
+import { storedBackbone } from "../stored.js";
+import { evaluationUsers, listDepth } from "../users.js";
+import { wordsOf, type ClusterRecord } from "./cluster.js";
+import { finishStep, hashText, openRun, PLACES, readStep, reopenStep, replaceFile, stepFolder, type StepOptions } from "./folder.js";
+import { formatCandidates, formatPrompts, templateOf, type ProfileChoice } from "./promptfile.js";
+
+export interface PromptStepOptions extends StepOptions {
+  backbone?: BackboneName;
+  retriever?: RetrieverName;
+  candidateSource?: CandidateSource;
+  /** Candidates in a prompt (default 50). */
+  candidates?: number;
+  /** History budget (default 100). */
+  history?: number;
+  /** Users to write prompts for, a sample; 0 means all (default 1000). */
+  users?: number;
+  /** "auto": with a profile where the data set has profiles. */
+  profile?: ProfileChoice;
+  device?: DeviceName;
+  threads?: number;
+}
+
+/** What 3-prompts/prompts.json holds. */
+export interface PromptRecord {
+  format: "cragru-prompts-1";
+  splitHash: string;
+  /** Of the categories that the retriever used; absent when it used none. */
+  categoriesHash?: string;
+  settings: {
+    backbone: string; retriever: string; candidateSource: CandidateSource; candidates: number; history: number; users: number;
+    profile: ProfileChoice; seed: number;
+  };
+  template: string;
+  /** Prompts, and users without any remaining row, who get no prompt. */
+  prompts: number;
+  withoutHistory: number;
+  tokensEstimated: number;
+  /** SHA-256 of prompts.jsonl and candidates.jsonl. */
+  promptsHash: string;
+  candidatesHash: string;
+  depth: number;
+  models: readonly { file: string; rows: number; trainedOn: string; fitted: boolean }[];
+  retrieval: Readonly<Record<string, unknown>>;
+  receipt: Receipt;
+  /** How often each guard of the strict protocol would have thrown; under strict always zero. */
+  violations: { test: number; candidates: number; forgotten: number };
+  warning?: string;
+  device: string;
+}
+
+/** Value of the third step. */
+export class PromptStep {
+  constructor(readonly record: PromptRecord, readonly sample: Prompt | undefined, readonly folder: string) {}
+
+  toJSON(): PromptRecord & { folder: string } {
+    return { ...this.record, folder: this.folder };
+  }
+
+  toString(): string {
+    const { settings, prompts, withoutHistory, tokensEstimated, models, receipt, warning } = this.record;
+    return [
+      `${prompts} prompts: ${settings.retriever} on ${settings.candidateSource} ${settings.backbone}, ${settings.candidates} candidates, at most ${settings.history} rows of history`,
+      ...models.map(({ file, rows, fitted }) => `  ${file}: ${fitted ? "fitted" : "read, fitted earlier"} on ${rows.toLocaleString("en-US")} rows`),
+      `  about ${Math.round(tokensEstimated / Math.max(1, prompts))} tokens a prompt; ${withoutHistory} users without a row left get the popularity list`,
+      ...receipt.residuals.map((residual) => `  residual: ${residual}`),
+      ...(warning === undefined ? [] : [`  ${warning}`]),
+      `  in ${this.folder}`,
+      ...(this.sample ? ["", formatPrompt(this.sample)] : []),
+    ].join("\n");
+  }
+}
+
+/**
+ * Step 3: candidates, filtered history and prompts after the request. Fits the backbone if no model of the same recipe and
+ * rows is in the folder, and says on which rows. Writes 3-prompts/prompts.jsonl, candidates.jsonl, the models and, last,
+ * prompts.json. Under protocol strict no prompt holds a forgotten row, a test row or a candidate: the guards throw.
+ * @throws ConfigError when an earlier step is missing; DataError when it belongs to another split.
+ */
+export async function prompt(options: PromptStepOptions = {}): Promise<PromptStep> {
+  const { run, dataset, split } = await openRun(options);
+  const { candidateSource = "full", profile = "auto", signal } = options;
+  const backboneName = options.backbone ?? "bpr", retrieverName = options.retriever ?? "attention";
+  const config = resolveConfig({
+    backbones: [backboneName], retrievers: [retrieverName], candidateSources: [candidateSource], seed: split.seed,
+    candidates: options.candidates ?? 50, history: options.history ?? 100, users: options.users ?? 1000,
+    device: options.device ?? "auto", threads: options.threads,
+  });
+  const template = templateOf(profile);
+  const kernels = loadKernels({ device: config.device, ...(config.threads === undefined ? {} : { threads: config.threads }) });
+  const retriever = retrieverOf(retrieverName, config.history);
+  const needsCategories = retriever.needs.some((need) => need !== "itemVectors");
+  const clusters = needsCategories || existsSync(join(run, ...PLACES.cluster)) ? await readStep<ClusterRecord>(run, "cluster", split) : undefined;
+  const words = clusters ? await wordsOf(dataset, clusters.vectors, options) : undefined;
+
+  const folder = stepFolder(run, "prompt");
+  const backbone = storedBackbone(backboneOf(backboneName), folder);
+  const method = new Cragru({
+    backbone, retriever, generator: embedded(), candidates: config.candidates, candidateSource, seed: split.seed, kernels,
+    ...(clusters ? { clusters: { k: clusters.k, ...(words ? { vectors: words } : {}) } } : {}), ...(template ? { template } : {}),
+  });
+  const users = evaluationUsers(split, config.users), depth = listDepth(split);
+  await method.learn(split, partOf(options, 0, 4, "before the request"));
+  const receipt = await method.forget({ interactions: split.forget }, partOf(options, 1, 4, "after the request"));
+  const categoriesHash = method.categories?.hash;
+  if (clusters && categoriesHash !== undefined && categoriesHash !== clusters.hash) {
+    throw new ConfigError("STEP_CATEGORIES", `The categories in ${join(run, ...PLACES.cluster)} are not those that this version makes of the catalogue.`, {
+      hint: "Run `cragru cluster` again, with the seed of the split.",
+    });
+  }
+  const prompts = await method.prompts(users, partOf(options, 2, 4, "prompts"));
+  const prompted = new Set(prompts.map(({ user }) => user));
+  const without = users.filter((user) => !prompted.has(user));
+  const lists = await method.candidates(users.filter((user) => prompted.has(user)), { ...partOf(options, 3, 4, "lists"), k: Math.max(depth, config.candidates) });
+  const rows = split.protocol === "released" ? split.train : split.trainRemain;
+  const popular = await (await popularityBackbone().fit(rows)).recommend(without, depth, { mask: serveMask(split), ...(signal ? { signal } : {}) });
+  signal?.throwIfAborted();
+
+  const promptText = formatPrompts(prompts, dataset);
+  const candidateText = formatCandidates([
+    ...lists.map((list) => ({ ...list, source: "backbone" as const })), ...popular.map((list) => ({ ...list, source: "popularity" as const })),
+  ], dataset);
+  await mkdir(folder, { recursive: true });
+  await reopenStep(run, "prompt");
+  await replaceFile(join(folder, "prompts.jsonl"), (partial) => writeFile(partial, promptText, { mode: 0o600 }));
+  await replaceFile(join(folder, "candidates.jsonl"), (partial) => writeFile(partial, candidateText, { mode: 0o600 }));
+  const record: PromptRecord = {
+    format: "cragru-prompts-1", splitHash: split.hash, ...(categoriesHash === undefined ? {} : { categoriesHash }),
+    settings: {
+      backbone: backboneName, retriever: retrieverName, candidateSource, candidates: config.candidates, history: config.history,
+      users: config.users, profile, seed: split.seed,
+    },
+    template: prompts[0]?.templateHash ?? "", prompts: prompts.length, withoutHistory: without.length,
+    tokensEstimated: prompts.reduce((sum, { tokenEstimate }) => sum + tokenEstimate, 0),
+    promptsHash: hashText(promptText), candidatesHash: hashText(candidateText), depth, models: backbone.used, retrieval: method.retrieval,
+    receipt, violations: method.violations, ...(split.warning === undefined ? {} : { warning: split.warning }), device: kernels.device,
+  };
+  await finishStep(run, "prompt", record);
+  return new PromptStep(record, prompts[0], folder);
+}

@@ -1,0 +1,194 @@
+import { existsSync } from "node:fs";
+import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { ConfigError } from "../../core/errors.js";
+import { partOf } from "../../core/progress.js";
+import type { Prompt } from "../../core/prompt.js";
+import { assertEvidence } from "../../data/guards.js";
+import { chooseGenerator } from "../../generation/choose.js";
+import type { EngineInfo, GenerationCounts, Generator } from "../../generation/generator.js";
+import { engineId, record, replay } from "../../generation/replay.js";
+import { generateAll } from "../../generation/schedule.js";
+import { rerank } from "../../unlearning/cragru.js";
+import { resolveConfig } from "../config.js";
+import { readJson, writeJson } from "../draft.js";
+import { formatTrec } from "../trec.js";
+import { finishStep, hashText, openRun, readStep, reopenStep, replaceFile, stepFolder, type StepOptions } from "./folder.js";
+import type { PromptRecord } from "./prompt.js";
+import { readCandidates, readPrompts } from "./promptfile.js";
+
+export interface RecommendStepOptions extends StepOptions {
+  /** "auto" (default), "embedded", "ollama:<model>" or "replay:<file>". */
+  generator?: string;
+  /** Ollama server; default OLLAMA_HOST. */
+  host?: string;
+  onFailure?: "throw" | "backbone";
+  /** Requests in flight at once. */
+  concurrency?: number;
+  /** Throws the replies of an earlier run away instead of going on with them. */
+  restart?: boolean;
+  seed?: number;
+}
+
+/** What 4-rankings/rankings.json holds. */
+export interface RankingsRecord {
+  format: "cragru-rankings-1";
+  splitHash: string;
+  promptsHash: string;
+  engine: EngineInfo;
+  answers: { ok: number; repaired: number; fallback: number; withoutHistory: number };
+  counts: GenerationCounts;
+  /** Users that fell back to the backbone's order, by the publisher's ids. */
+  fallbackUsers: string[];
+  /** Answers taken from an interrupted run. */
+  resumed: number;
+  /** SHA-256 of rankings.run. */
+  rankingsHash: string;
+  users: number;
+  depth: number;
+  seconds: number;
+  warning?: string;
+}
+
+/** Which prompts and which engine the replies in the folder belong to. */
+interface ReplySource {
+  splitHash: string;
+  promptsHash: string;
+  template: string;
+  engineId: string;
+  engine: EngineInfo;
+}
+
+/** Value of the fourth step. */
+export class RecommendStep {
+  constructor(readonly record: RankingsRecord, readonly folder: string) {}
+
+  toJSON(): RankingsRecord & { folder: string } {
+    return { ...this.record, folder: this.folder };
+  }
+
+  toString(): string {
+    const { users, engine, answers, resumed, counts, warning } = this.record;
+    return [
+      `${users} lists by ${engine.label}${resumed > 0 ? `, ${resumed} answers from an earlier run` : ""}`,
+      `  ok ${answers.ok}, repaired ${answers.repaired}, fell back ${answers.fallback}, without history ${answers.withoutHistory}`
+        + `; retries ${counts.qualityRetries}, unknown ids ${counts.unknownKeys}, missing ids ${counts.missingKeys}`,
+      ...(warning === undefined ? [] : [`  ${warning}`]),
+      `  in ${this.folder}`,
+    ].join("\n");
+  }
+}
+
+/**
+ * Step 4: asks the generator for every prompt and writes the lists: its order of the candidates, then the backbone's order.
+ * Each answer is appended to 4-rankings/replies.jsonl as it arrives, so that a stopped or killed run goes on where it was; a
+ * half-written last line is dropped. Other prompts or another engine are refused unless `restart` is set. Then rankings.run
+ * (TREC), failures.jsonl and, last, rankings.json. Prompts are checked again for forgotten rows before they are sent.
+ * @throws ConfigError when an earlier step is missing or the engine changed; GenerationError; ForgettingError; DataError.
+ */
+export async function recommend(options: RecommendStepOptions = {}): Promise<RecommendStep> {
+  const { run, dataset, split } = await openRun(options);
+  const { signal, note = () => undefined } = options;
+  const config = resolveConfig({
+    generator: options.generator ?? "auto", onFailure: options.onFailure ?? "throw", host: options.host, concurrency: options.concurrency,
+    seed: options.seed ?? split.seed,
+  });
+  const made = await readStep<PromptRecord>(run, "prompt", split);
+  const source = stepFolder(run, "prompt"), folder = stepFolder(run, "recommend");
+  const lists = await readCandidates(join(source, "candidates.jsonl"), made.candidatesHash, dataset);
+  const prompts = await readPrompts(join(source, "prompts.jsonl"), made.promptsHash, dataset, lists, made.settings.profile, partOf(options, 0, 20, "prompts"));
+  for (const { user, evidence, candidates } of prompts) assertEvidence({ user, evidence, candidates: candidates.map(({ item }) => item), split });
+
+  const choice = await chooseGenerator(config.generator, {
+    ...(signal ? { signal } : {}),
+    ollama: { seed: config.seed, ...(config.host === undefined ? {} : { host: config.host }), ...(config.concurrency === undefined ? {} : { concurrency: config.concurrency }) },
+  });
+  note(choice.sentence);
+  const started = performance.now();
+  try {
+    // The engine fixes its options (context length) for all prompts at once; only then is its identity settled.
+    choice.generator.prepare?.(prompts);
+    const engine = await choice.generator.describe(signal ? { signal } : {});
+    const identity: ReplySource = { splitHash: split.hash, promptsHash: made.promptsHash, template: made.template, engineId: engineId(engine), engine };
+    await mkdir(folder, { recursive: true });
+    await reopenStep(run, "recommend");
+    const file = join(folder, "replies.jsonl");
+    await adopt(join(folder, "replies.json"), file, identity, options.restart === true);
+    const present = await answeredPrompts(file);
+    const known = prompts.filter(({ promptHash }) => present.has(promptHash)).length;
+    if (known > 0) note(`${known} of ${prompts.length} answers are there from an earlier run.`);
+
+    const live = record(choice.generator, file);
+    const generator = known > 0 ? resuming(live, replay(file), present, engine) : live;
+    const { completions, counts } = await generateAll(prompts, generator, {
+      ...partOf(options, 0, 1, "answers"), onFailure: config.onFailure, ...(config.concurrency === undefined ? {} : { concurrency: config.concurrency }),
+    });
+    const byUser = new Map(completions.map((completion) => [completion.user, completion]));
+    const rankings = Array.from(lists.values(), (list) => {
+      const completion = byUser.get(list.user);
+      return completion ? rerank(list, completion, Math.max(made.depth, completion.ranking.length)) : list;
+    }).sort((a, b) => a.user - b.user);
+    signal?.throwIfAborted();
+
+    const text = formatTrec(rankings, dataset, `${made.settings.backbone}.cragru-${made.settings.retriever}-${made.settings.candidateSource}`);
+    const count = (status: string): number => completions.filter((completion) => completion.status === status).length;
+    const failures = completions.filter(({ status }) => status !== "ok").map(({ user, status, reply }) => `${JSON.stringify({ user: dataset.userId(user), status, reply })}\n`);
+    await replaceFile(join(folder, "rankings.run"), (partial) => writeFile(partial, text));
+    await replaceFile(join(folder, "failures.jsonl"), (partial) => writeFile(partial, failures.join(""), { mode: 0o600 }));
+    const result: RankingsRecord = {
+      format: "cragru-rankings-1", splitHash: split.hash, promptsHash: made.promptsHash, engine,
+      answers: { ok: count("ok"), repaired: count("repaired"), fallback: count("fallback"), withoutHistory: made.withoutHistory }, counts,
+      fallbackUsers: completions.filter(({ status }) => status === "fallback").map(({ user }) => dataset.userId(user)),
+      resumed: known, rankingsHash: hashText(text), users: rankings.length, depth: made.depth, seconds: (performance.now() - started) / 1000,
+      ...(split.warning === undefined ? {} : { warning: split.warning }),
+    };
+    await finishStep(run, "recommend", result);
+    return new RecommendStep(result, folder);
+  } finally {
+    await choice.generator.close();
+  }
+}
+
+/** Takes the folder's replies over, or refuses those of other prompts or another engine. */
+async function adopt(sourceFile: string, replies: string, identity: ReplySource, restart: boolean): Promise<void> {
+  if (restart) {
+    await rm(replies, { force: true });
+    await rm(sourceFile, { force: true });
+  }
+  if (existsSync(sourceFile)) {
+    const found = await readJson<ReplySource>(sourceFile, "Run `cragru recommend --restart`.");
+    const differs = found.promptsHash !== identity.promptsHash || found.splitHash !== identity.splitHash ? "other prompts"
+      : found.template !== identity.template ? "another template"
+        : found.engineId !== identity.engineId ? `another engine (${found.engine.label}, now ${identity.engine.label})` : undefined;
+    if (differs !== undefined) {
+      throw new ConfigError("STEP_OTHER_REPLIES", `${replies} holds answers to ${differs}.`.replace("answers to another engine", "answers of another engine"), {
+        hint: "Ask the same engine to go on, choose another --run folder, or throw the answers away with --restart.",
+      });
+    }
+    return;
+  }
+  await rm(replies, { force: true });
+  await replaceFile(sourceFile, (partial) => writeJson(partial, identity));
+}
+
+/** Hashes of the prompts that have a whole line in replies.jsonl. */
+async function answeredPrompts(file: string): Promise<Set<string>> {
+  if (!existsSync(file)) return new Set();
+  const text = await readFile(file, "utf8");
+  const whole = text.slice(0, text.lastIndexOf("\n") + 1).split("\n").filter((line) => line !== "");
+  return new Set(whole.map((line) => (JSON.parse(line) as { promptHash: string }).promptHash));
+}
+
+/** Answers known prompts from the file and asks the engine for the others. */
+function resuming(live: Generator, stored: Generator, present: ReadonlySet<string>, engine: EngineInfo): Generator {
+  return {
+    name: live.name,
+    ...(live.concurrency === undefined ? {} : { concurrency: live.concurrency }),
+    ...(live.prepare ? { prepare: (prompts: readonly Prompt[]) => live.prepare!(prompts) } : {}),
+    describe: (options) => live.describe(options),
+    async generate(prompt, options) {
+      return present.has(prompt.promptHash) ? { ...(await stored.generate(prompt, options)), engine } : live.generate(prompt, options);
+    },
+    close: () => live.close(),
+  };
+}

@@ -1,0 +1,55 @@
+// The table of contents. One import line for a notebook: import { ... } from "cragru".
+export { CragruError, ConfigError, DataError, ForgettingError, GenerationError, LedgerError, NativeError } from "./core/errors.js";
+export { Interactions, type InteractionColumns, type Shape } from "./core/interactions.js";
+export { formatSeconds, type RunOptions } from "./core/progress.js";
+export type { Candidate, HistoryLine, Prompt } from "./core/prompt.js";
+export type { Ranking, RecommendOptions, Recommender } from "./core/ranking.js";
+
+export { Dataset, type ItemRecord, type UserProfile, type UserRecord } from "./data/dataset.js";
+export { fetchDataset, type DownloadOptions, type DownloadReport } from "./data/download.js";
+export { exportRecbole, type ExportOptions } from "./data/export.js";
+export { loadDataset, DATASET_NAMES, type DatasetName, type LoadOptions } from "./data/load.js";
+export { evalMask, serveMask } from "./data/masks.js";
+export { Split, splitDataset, type Protocol, type SplitOptions, type SplitRatio } from "./data/split.js";
+export { DatasetStatistics, statistics } from "./data/statistics.js";
+export type { SyntheticOptions } from "./data/synthetic.js";
+
+export type { Backbone, FitOptions, FitReport, FittedBackbone, ItemVectors, ProfileBackbone } from "./backbone/backbone.js";
+export { bpr, type BprOptions } from "./backbone/bpr.js";
+export { itemKnn, type ItemKnnOptions } from "./backbone/itemknn.js";
+export { lightGcn, type LightGcnOptions } from "./backbone/lightgcn.js";
+export { fitOnce } from "./backbone/memo.js";
+export { popularityBackbone } from "./backbone/popularity.js";
+export { loadModel, saveModel } from "./backbone/store.js";
+
+export { attentionRetriever, type AttentionOptions } from "./retrieval/attention.js";
+export { clusterItems, genreCategories, type Categories, type ClusterOptions } from "./retrieval/cluster.js";
+export { noHistory, randomRetriever, recentRetriever } from "./retrieval/controls.js";
+export { diversityRetriever, type DiversityOptions } from "./retrieval/diversity.js";
+export { preferenceRetriever, type PreferenceOptions } from "./retrieval/preference.js";
+export type { HitRates, RetrievalContext, RetrievalRequest, Retriever, Selector } from "./retrieval/retriever.js";
+export { catalogueVectors, readWordVectors, type WordVectors } from "./retrieval/wordvectors.js";
+
+export { buildPrompts, formatPrompt } from "./augmentation/prompt.js";
+export { withoutProfile, withProfile, type Template } from "./augmentation/templates.js";
+
+export { chooseGenerator, type Choice, type ChooseOptions } from "./generation/choose.js";
+export { copycat } from "./generation/copycat.js";
+export { embedded } from "./generation/embedded.js";
+export type { Completion, EngineInfo, GenerationCounts, Generator } from "./generation/generator.js";
+export { ollama, type OllamaOptions } from "./generation/ollama.js";
+export { replay, type ReplayOptions } from "./generation/replay.js";
+export { generateAll, type GenerateAllOptions } from "./generation/schedule.js";
+
+export { Cragru, type Answers, type CandidateSource, type CragruOptions } from "./unlearning/cragru.js";
+export { Retrain, retrain, type RetrainOptions } from "./unlearning/retrain.js";
+export type { ForgetRequest, Receipt, Unlearner } from "./unlearning/unlearner.js";
+
+export { compare, Comparison, type CompareOptions, type ComparisonRow } from "./evaluation/compare.js";
+export { evaluate, Evaluation, type EvaluateOptions, type MetricValue } from "./evaluation/evaluate.js";
+export { holm, pairedBootstrap, wilcoxonSignedRank } from "./evaluation/significance.js";
+
+export { describeNative, loadKernels } from "./native/load.js";
+export type { Kernels } from "./native/kernels.js";
+export { referenceKernels } from "./native/reference.js";
+export { loadTensorEngine, type TensorEngine } from "./tensor/engine.js";

@@ -1,0 +1,130 @@
+import { describe, expect, it } from "vitest";
+import fc from "fast-check";
+import { readFileSync } from "node:fs";
+import type { Candidate, HistoryLine, Prompt } from "../../../src/core/prompt.js";
+import { embedded, scoreByHistory, titleStem } from "../../../src/generation/embedded.js";
+import { makePrompts } from "../../fixtures/prompts.js";
+
+const GENRES = Array.from({ length: 40 }, (_, at) => `G${at}`);
+interface Film { title: string; year: number | undefined; genres: readonly string[] }
+
+function makePrompt(films: Film[], history: (Film & { rating: number; timestamp: number | undefined })[], ratingScale = { min: 1, max: 5 }): Prompt {
+  return {
+    user: 3, messages: [], profile: undefined, ratingScale, templateHash: "", promptHash: "", tokenEstimate: 0,
+    evidence: undefined as never,
+    candidates: films.map((film, at): Candidate => ({ ...film, key: `m${at}`, item: at, rank: at + 1, prior: films.length - at })),
+    history: history.map((row, at): HistoryLine => ({ ...row, item: 1000 + at })),
+  };
+}
+
+/** The formulas as written, pair by pair. */
+function oracle({ candidates, history, ratingScale }: Prompt): number[] {
+  const timed = history.every(({ timestamp }) => timestamp !== undefined);
+  const sorted = [...history].sort((a, b) => (timed ? a.timestamp! - b.timestamp! : 0) || a.item - b.item);
+  const mean = sorted.reduce((sum, { rating }) => sum + rating, 0) / sorted.length;
+  const half = (ratingScale.max - ratingScale.min) / 2;
+  const similarity = (a: Film, b: Film): number => {
+    const [x, y] = [new Set(a.genres), new Set(b.genres)];
+    const both = [...x].filter((genre) => y.has(genre)).length, either = new Set([...x, ...y]).size;
+    return (either > 0 ? 0.7 * both / either : 0)
+      + (a.year !== undefined && b.year !== undefined ? 0.2 * Math.exp(-Math.abs(a.year - b.year) / 10) : 0)
+      + (titleStem(a.title) !== "" && titleStem(a.title) === titleStem(b.title) ? 0.1 : 0);
+  };
+  const scale = (values: number[]): number[] => {
+    const low = Math.min(...values), range = Math.max(...values) - low;
+    return values.map((value) => (range > 1e-12 ? (value - low) / range : 0));
+  };
+  const q = sorted.map((_, j) => (timed ? 2 ** (-(sorted.length - 1 - j) / 50) : 1));
+  const w = sorted.map(({ rating }) => Math.max(-1, Math.min(1, (rating - mean) / half)));
+  const sum = (f: (j: number) => number): number => sorted.reduce((total, _, j) => total + f(j), 0);
+  const taste = scale(candidates.map((c) => sum((j) => q[j]! * w[j]! * similarity(c, sorted[j]!)) / (1 + sum((j) => q[j]! * Math.abs(w[j]!)))));
+  const presence = scale(candidates.map((c) => sum((j) => q[j]! * similarity(c, sorted[j]!)) / (1 + sum((j) => q[j]!))));
+  return candidates.map((_, at) => 1 + 99 * (0.6 * (1 - at / (candidates.length - 1)) + 0.25 * presence[at]! + 0.15 * taste[at]!));
+}
+
+const film = fc.record({
+  title: fc.constantFrom("Rocky", "Rocky II", "Alien", "Alien: Again", "Other", "", "Odd - One"),
+  year: fc.option(fc.integer({ min: 1900, max: 2030 }), { nil: undefined }),
+  genres: fc.uniqueArray(fc.constantFrom(...GENRES), { maxLength: 4 }),
+});
+const rows = fc.array(fc.record({ film, rating: fc.integer({ min: 1, max: 5 }), timestamp: fc.integer({ min: 0, max: 9 }) }), { maxLength: 30 });
+
+describe("embedded", () => {
+  it("says what it is", async () => {
+    const info = await embedded().describe();
+    expect(info).toMatchObject({ engine: "embedded", label: "embedded (no LLM)", isLanguageModel: false, replayed: false, model: undefined });
+  });
+
+  it("equals the formulas, pair by pair", () => {
+    fc.assert(fc.property(fc.array(film, { minLength: 2, maxLength: 20 }), rows, fc.boolean(), (films, given, timed) => {
+      const prompt = makePrompt(films, given.map(({ film: own, rating, timestamp }) => ({ ...own, rating, timestamp: timed ? timestamp : undefined })));
+      const scores = scoreByHistory(prompt);
+      if (given.length > 0) oracle(prompt).forEach((score, at) => expect(scores[at]).toBeCloseTo(score, 6));
+      for (const score of scores) expect(score >= 1 && score <= 100).toBe(true);
+    }), { numRuns: 300 });
+  });
+
+  it("keeps the prior order exactly when no history is shown", async () => {
+    for (const candidateCount of [1, 2, 50]) {
+      const [prompt] = await makePrompts({ candidateCount, historyCount: 0 });
+      const { ranking, status } = await embedded().generate(prompt!);
+      expect([...ranking]).toEqual(prompt!.candidates.map(({ item }) => item));
+      expect(status).toBe("ok");
+    }
+  });
+
+  it("does not mind the order of the history lines, to the last bit", () => {
+    fc.assert(fc.property(fc.array(film, { minLength: 2, maxLength: 10 }), rows, fc.infiniteStream(fc.nat()), (films, given, keys) => {
+      const prompt = makePrompt(films, given.map(({ film: own, rating, timestamp }) => ({ ...own, rating, timestamp })));
+      const order = prompt.history.map((line) => ({ line, key: keys.next().value as number })).sort((a, b) => a.key - b.key);
+      const shuffled = { ...prompt, history: order.map(({ line }) => line) };
+      expect([...scoreByHistory(shuffled)]).toEqual([...scoreByHistory(prompt)]);
+    }), { numRuns: 200 });
+  });
+
+  it("lifts what was watched and liked, and lets it fall when those rows are gone", () => {
+    const films = Array.from({ length: 50 }, (_, at) => ({ title: `C${at}`, year: 1990, genres: [at === 24 ? "War" : at === 30 ? "Western" : "Drama"] }));
+    const watched = (genre: string, count: number, rating: number) =>
+      Array.from({ length: count }, (_, at) => ({ title: `H${genre}${at}`, year: 1990, genres: [genre], rating, timestamp: at }));
+    const placeOf = (item: number, history: ReturnType<typeof watched>): number => {
+      const prompt = makePrompt(films, history);
+      const scores = scoreByHistory(prompt);
+      return [...scores].filter((score) => score > scores[item]!).length;
+    };
+    const history = [...watched("War", 20, 5), ...watched("Drama", 5, 2)];
+    expect(placeOf(24, history)).toBe(0);
+    expect(placeOf(24, history.filter(({ genres }) => genres[0] !== "War"))).toBeGreaterThanOrEqual(24);
+    expect(placeOf(30, history)).toBeGreaterThan(29);
+    // The same genre, rated low instead of high, stands lower.
+    const disliked = [...watched("War", 20, 1), ...watched("Drama", 20, 5)];
+    expect(placeOf(24, disliked)).toBeGreaterThan(placeOf(24, [...watched("War", 20, 5), ...watched("Drama", 20, 1)]));
+  });
+
+  it("counts fairly on other rating scales and without any", () => {
+    const films = [{ title: "A", year: 2000, genres: ["X"] }, { title: "B", year: 2000, genres: ["Y"] }];
+    const history = [{ title: "C", year: 2000, genres: ["X"], rating: 1, timestamp: 1 }, { title: "D", year: 2000, genres: ["Y"], rating: 5, timestamp: 2 }];
+    const half = history.map((row) => ({ ...row, rating: (row.rating - 1) * 4.5 / 4 + 0.5 }));
+    expect([...scoreByHistory(makePrompt(films, half, { min: 0.5, max: 5 }))]).toEqual([...scoreByHistory(makePrompt(films, history))]);
+    for (const score of scoreByHistory(makePrompt(films, history, { min: 1, max: 1 }))) expect(Number.isFinite(score)).toBe(true);
+  });
+
+  it("stops when told to", async () => {
+    const [prompt] = await makePrompts();
+    await expect(embedded().generate(prompt!, { signal: AbortSignal.abort(new Error("stop")) })).rejects.toThrow("stop");
+    await embedded().close();
+  });
+
+  it("imports nothing but core and its own room", () => {
+    const source = readFileSync(new URL("../../../src/generation/embedded.ts", import.meta.url), "utf8");
+    for (const [, path] of source.matchAll(/from "(.+?)"/g)) expect(path).toMatch(/^(?:\.\.\/core\/|\.\/)/);
+  });
+});
+
+describe("titleStem", () => {
+  it.each([
+    ["Rocky", "rocky"], ["Rocky II", "rocky"], ["Rocky: The Return", "rocky"], ["Rocky Part 3", "rocky"], ["Aliens", "aliens"], ["2001", "2001"],
+    ["Die Hard 2 (Die Harder)", "die hard"], ["Mission - Again", "mission"], ["", ""], ["Malcolm X", "malcolm"], ["Part 2", "part"], [": Odd", ": odd"],
+  ])("%j has the stem %j", (title, stem) => {
+    expect(titleStem(title)).toBe(stem);
+  });
+});

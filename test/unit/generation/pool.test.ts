@@ -1,0 +1,67 @@
+import { describe, expect, it } from "vitest";
+import { parseHosts } from "../../../src/generation/hosts.js";
+import { HostPool } from "../../../src/generation/pool.js";
+
+const [a, b] = parseHosts("a,b") as [ReturnType<typeof parseHosts>[0], ReturnType<typeof parseHosts>[0]];
+const settled = async (promise: Promise<unknown>): Promise<boolean> =>
+  Promise.race([promise.then(() => true), new Promise<false>((resolve) => setImmediate(() => resolve(false)))]);
+
+describe("HostPool", () => {
+  it("hands out the least busy host, up to its places, then waits", async () => {
+    const pool = new HostPool([a, b], 2);
+    expect([await pool.acquire(), await pool.acquire(), await pool.acquire(), await pool.acquire()]).toEqual([a, b, a, b]);
+    const first = pool.acquire(), second = pool.acquire();
+    expect(await settled(first)).toBe(false);
+    pool.release(b, "ok");
+    expect(await first).toBe(b);
+    expect(await settled(second)).toBe(false);
+    pool.release(a, "other");
+    expect(await second).toBe(a);
+  });
+
+  it("goes to another host after a failure, and back when there is no other", async () => {
+    const pool = new HostPool([a, b], 1);
+    expect(await pool.acquire(undefined, a)).toBe(b);
+    expect(await new HostPool([a], 1).acquire(undefined, a)).toBe(a);
+  });
+
+  it("pauses a host after three losses in a row, for a while", async () => {
+    let now = 0;
+    const pool = new HostPool([a, b], 5, () => now);
+    const use = async (outcome: "ok" | "down", avoid = b): Promise<void> => pool.release(await pool.acquire(undefined, avoid), outcome);
+    await use("down");
+    await use("down");
+    await use("ok");
+    await use("down");
+    await use("down");
+    expect(await pool.acquire()).toBe(a);
+    pool.release(a, "down");
+    expect([await pool.acquire(), await pool.acquire(), await pool.acquire()]).toEqual([b, b, b]);
+    now = 15_001;
+    expect(await pool.acquire()).toBe(a);
+    // With all hosts paused, work goes on; the caller's pauses pace it.
+    const alone = new HostPool([a], 1, () => 0);
+    for (let loss = 0; loss < 5; loss++) alone.release(await alone.acquire(), "down");
+    expect(await alone.acquire()).toBe(a);
+  });
+
+  it("lets a waiting caller leave, and wakes the next one in its place", async () => {
+    const pool = new HostPool([a], 1);
+    await pool.acquire();
+    const controller = new AbortController();
+    const leaving = pool.acquire(controller.signal), staying = pool.acquire();
+    controller.abort(new Error("left"));
+    await expect(leaving).rejects.toThrow("left");
+    pool.release(a, "ok");
+    expect(await staying).toBe(a);
+
+    const late = new AbortController();
+    const woken = pool.acquire(late.signal), next = pool.acquire();
+    const gone = expect(woken).rejects.toThrow("late");
+    pool.release(a, "ok");
+    late.abort(new Error("late"));
+    await gone;
+    expect(await next).toBe(a);
+    await expect(pool.acquire(late.signal)).rejects.toThrow("late");
+  });
+});
