@@ -41,10 +41,12 @@ function mark(stamp, value) {
   writeFileSync(at(stamp), value);
 }
 
+const seconds = (started) => `${((performance.now() - started) / 1000).toFixed(1)} s`;
+
 function timed(label, work) {
   const started = performance.now();
-  const note = work();
-  say(`${label} (${((performance.now() - started) / 1000).toFixed(1)} s)${note ? `: ${note}` : ""}`);
+  work();
+  say(`${label} (${seconds(started)})`);
 }
 
 function compilerPath() {
@@ -90,24 +92,16 @@ function removeOrphans(sources) {
   }
 }
 
-const addons = () => filesOf("build/").filter((file) => file.endsWith(".node"));
-
-/** The native core where a compiler is; its own script decides how, and says so. Without one the TypeScript face runs. */
+/** The native core where a compiler is. Its own script knows how, what is fresh, and what to say; it is quiet when nothing is to do. */
 function buildNative(force) {
-  const mode = process.env.CRAGRU_NATIVE ?? "auto";
-  if (mode === "off") return;
-  if (!existsSync(at("scripts/build-native.mjs"))) {
-    if (addons().length === 0) say("scripts/build-native.mjs is not here; the TypeScript face will be used.");
-    return;
-  }
-  const value = digest(filesOf("native/", "binding.gyp", "CMakeLists.txt", "scripts/build-native.mjs"), process.platform, process.arch);
-  if (!force && addons().length > 0 && isFresh("build/native.sources", value)) return;
-  timed("native core", () => {
-    const { status } = spawnSync(process.execPath, [at("scripts/build-native.mjs"), ...(force ? ["--force"] : [])], { cwd: root, stdio: ["ignore", 2, 2] });
-    if (status !== 0) throw new BuildFailure("the native build failed (above). CRAGRU_NATIVE=off runs everything on the TypeScript face.");
-    return addons().length > 0 ? "" : "no addon";
+  if (!existsSync(at("scripts/build-native.mjs"))) return;
+  const started = performance.now();
+  const { status, stderr } = spawnSync(process.execPath, [at("scripts/build-native.mjs"), ...(force ? ["--force"] : [])], {
+    cwd: root, encoding: "utf8", stdio: ["ignore", 2, "pipe"], maxBuffer: 64 << 20,
   });
-  if (addons().length > 0) mark("build/native.sources", value);
+  process.stderr.write(stderr);
+  if (status !== 0) throw new BuildFailure("the native build failed (above). CRAGRU_NATIVE=off does without it: everything runs on the TypeScript face.");
+  if (stderr !== "") say(`native core (${seconds(started)})`);
 }
 
 /** The kernel lives in its own package with its own lock (it brings a second TypeScript compiler). */

@@ -9,8 +9,11 @@ export { Dataset, type ItemRecord, type UserProfile, type UserRecord } from "./d
 export { fetchDataset, type DownloadOptions, type DownloadReport } from "./data/download.js";
 export { exportRecbole, type ExportOptions } from "./data/export.js";
 export { loadDataset, DATASET_NAMES, type DatasetName, type LoadOptions } from "./data/load.js";
+export { LICENCES, licenceText, type Licence } from "./data/licence.js";
 export { evalMask, serveMask } from "./data/masks.js";
 export { Split, splitDataset, type Protocol, type SplitOptions, type SplitRatio } from "./data/split.js";
+export type { NetflixWindow } from "./data/netflix.js";
+export type { Publisher } from "./data/publisher.js";
 export { DatasetStatistics, statistics } from "./data/statistics.js";
 export type { SyntheticOptions } from "./data/synthetic.js";
 

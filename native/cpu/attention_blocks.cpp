@@ -26,6 +26,22 @@ static inline void dots(const float* query, const double* transposed, size_t str
   for (size_t v = 0; v < VECTORS; v++) storeDoubles(out + v * LANES, sums[v]);
 }
 
+// A maximum is the same in any order (0 and -0 give the same differences), so this sum-like loop may run in lanes.
+static inline double largestOf(const double* values, size_t count) {
+  double largest = values[0];
+  size_t j = 0;
+  if (count >= LANES) {
+    Doubles lanes = loadDoubles(values);
+    for (j = LANES; j + LANES <= count; j += LANES) {
+      const Doubles next = loadDoubles(values + j);
+      lanes = next > lanes ? next : lanes;
+    }
+    for (size_t lane = 0; lane < LANES; lane++) largest = lanes[lane] > largest ? lanes[lane] : largest;
+  }
+  for (; j < count; j++) largest = values[j] > largest ? values[j] : largest;
+  return largest;
+}
+
 void attend(const float* query, const double* transposed, const float* bias, size_t count, size_t stride, size_t dimension, size_t heads,
             double* scratch, double* weights) {
   const size_t width = dimension / heads;
@@ -38,13 +54,12 @@ void attend(const float* query, const double* transposed, const float* bias, siz
     size_t j = 0;
     for (; j + 4 * LANES <= stride; j += 4 * LANES) dots<4>(q, keys + j, stride, width, logits + j);
     for (; j < stride; j += LANES) dots<1>(q, keys + j, stride, width, logits + j);
-    double largest = -HUGE_VAL;
     if (bias) {
       for (j = 0; j < count; j++) logits[j] = logits[j] * scale + (double)bias[j];
     } else {
       for (j = 0; j < count; j++) logits[j] = logits[j] * scale + 0.0;
     }
-    for (j = 0; j < count; j++) largest = logits[j] > largest ? logits[j] : largest;
+    const double largest = largestOf(logits, count);
     for (j = 0; j < count; j++) logits[j] = expOf(logits[j] - largest);
   }
   // The totals run over j in order: chains of different heads side by side.
