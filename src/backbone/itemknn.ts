@@ -96,7 +96,9 @@ export function itemKnn(options: ItemKnnOptions = {}): Backbone<ItemKnnModel> {
   };
 }
 
-async function nearestItems(train: Interactions, neighbours: number, shrink: number, options: FitOptions): Promise<{ targets: Csr; weights: Float32Array }> {
+async function nearestItems(
+  train: Interactions, neighbours: number, shrink: number, options: FitOptions,
+): Promise<{ targets: Csr; weights: Float32Array }> {
   const { itemCount } = train;
   const breather = new Breather(options.signal);
   const counts = train.itemCounts();

@@ -1,4 +1,4 @@
-import { fingerprint, fingerprintRows } from "../core/fingerprint.js";
+import { canonicalJson, fingerprint, fingerprintRows } from "../core/fingerprint.js";
 import type { Interactions } from "../core/interactions.js";
 import { loadKernels } from "../native/load.js";
 import type { Backbone, FitOptions, FittedBackbone } from "./backbone.js";
@@ -17,13 +17,16 @@ export function fitOnce<Fitted extends FittedBackbone>(backbone: Backbone<Fitted
   return memoise(backbone, keep, new Map());
 }
 
-function memoise<Fitted extends FittedBackbone>(backbone: Backbone<Fitted>, keep: number, models: Map<string, Promise<Fitted>>): MemoBackbone<Fitted> {
+function memoise<Fitted extends FittedBackbone>(
+  backbone: Backbone<Fitted>, keep: number, models: Map<string, Promise<Fitted>>,
+): MemoBackbone<Fitted> {
   return {
     name: backbone.name,
     options: backbone.options,
     async fit(train: Interactions, options: FitOptions = {}): Promise<Fitted> {
       const { signal, valid, seed, kernels = loadKernels() } = options;
-      const key = fingerprint(backbone.name, JSON.stringify(backbone.options), fingerprintRows(train), valid ? fingerprintRows(valid) : "no valid", seed ?? "default", kernels.face);
+      const rows = [fingerprintRows(train), valid ? fingerprintRows(valid) : "no valid"];
+      const key = fingerprint(backbone.name, canonicalJson(backbone.options), ...rows, seed ?? "default", kernels.face);
       for (;;) {
         signal?.throwIfAborted();
         const running = models.get(key);

@@ -97,7 +97,7 @@ export async function loadModel(file: string, options: LoadModelOptions = {}): P
 }
 
 function dismantle(model: FittedBackbone): { header: Header; columns: Column[] } {
-  const pack = (kind: Header["kind"], shape: Shape, named: Record<string, Column>, more: Partial<Header> = {}): { header: Header; columns: Column[] } => ({
+  const pack = (kind: Header["kind"], shape: Shape, named: Record<string, Column>, more: Partial<Header> = {}): ReturnType<typeof dismantle> => ({
     header: {
       kind, name: model.name, shape: { userCount: shape.userCount, itemCount: shape.itemCount }, report: model.report,
       dimension: 0, seed: 0, settings: {}, ...more,
@@ -113,7 +113,8 @@ function dismantle(model: FittedBackbone): { header: Header; columns: Column[] }
   if (model instanceof PopularityModel) return pack("popularity", model.shape, { counts: model.counts });
   if (model instanceof ItemKnnModel) {
     const { targets, weights, train } = model;
-    return pack("itemknn", train, { offsets: targets.offsets, columns: targets.columns, weights, users: train.users, items: train.items, ratings: train.ratings });
+    const { users, items, ratings } = train;
+    return pack("itemknn", train, { offsets: targets.offsets, columns: targets.columns, weights, users, items, ratings });
   }
   throw new ConfigError("CONFIG_MODEL_KIND", `A ${model.name} model cannot be stored.`, { hint: "popularity, itemknn, bpr and lightgcn models can." });
 }
@@ -134,8 +135,9 @@ function assemble(header: Header, columns: Map<string, Column>, kernels: Kernels
     case "popularity":
       return new PopularityModel(column<Uint32Array>("counts"), shape, report);
     case "itemknn": {
-      const train = new Interactions({ users: column<Uint32Array>("users"), items: column<Uint32Array>("items"), ratings: column<Float32Array>("ratings") }, shape);
-      return new ItemKnnModel({ offsets: column<Uint32Array>("offsets"), columns: column<Uint32Array>("columns") }, column<Float32Array>("weights"), train, report);
+      const users = column<Uint32Array>("users"), items = column<Uint32Array>("items"), ratings = column<Float32Array>("ratings");
+      const targets = { offsets: column<Uint32Array>("offsets"), columns: column<Uint32Array>("columns") };
+      return new ItemKnnModel(targets, column<Float32Array>("weights"), new Interactions({ users, items, ratings }, shape), report);
     }
     default:
       throw new DataError("DATA_MODEL_FILE", `Model kind ${String(kind)} is unknown to this version.`, { hint: "Fit the model again with this version." });

@@ -58,7 +58,10 @@ export function resolveSettings(name: string, profile: Profile, options: TrainOp
   const { batchSize, batchCount = Math.max(1, Math.ceil(rows / batchSize)), ...rest } = { ...defaults, ...given };
   const settings = { ...rest, batchCount };
   const demand = (key: string, value: unknown, holds: boolean, range: string): void => {
-    if (!holds) throw new ConfigError("CONFIG_BACKBONE", `${name}: ${key} must be ${range}, not ${String(value)}.`, { hint: `Leave ${key} out to use the default for the data's size.` });
+    if (holds) return;
+    throw new ConfigError("CONFIG_BACKBONE", `${name}: ${key} must be ${range}, not ${String(value)}.`, {
+      hint: `Leave ${key} out to use the default for the data's size.`,
+    });
   };
   demand("profile", profile, profile === "cragru" || profile === "recbole", '"cragru" or "recbole"');
   for (const key of ["dimension", "epochs", "evaluateEvery", "patience", "batchCount"] as const) {
@@ -67,7 +70,8 @@ export function resolveSettings(name: string, profile: Profile, options: TrainOp
   demand("batchSize", batchSize, batchSize >= 1, "at least 1");
   demand("learningRate", settings.learningRate, settings.learningRate > 0 && Number.isFinite(settings.learningRate), "above 0");
   demand("regularisation", settings.regularisation, settings.regularisation >= 0 && Number.isFinite(settings.regularisation), "0 or more");
-  demand("initialScale", settings.initialScale, settings.initialScale === "xavier" || (settings.initialScale > 0 && Number.isFinite(settings.initialScale)), 'above 0, or "xavier"');
+  const scale = settings.initialScale;
+  demand("initialScale", scale, scale === "xavier" || (scale > 0 && Number.isFinite(scale)), 'above 0, or "xavier"');
   demand("optimiser", settings.optimiser, settings.optimiser === "adam" || settings.optimiser === "sgd", '"adam" or "sgd"');
   demand("initial", settings.initial, settings.initial === "normal" || settings.initial === "uniform", '"normal" or "uniform"');
   return settings;
@@ -90,7 +94,9 @@ export async function trainVectors(trainee: Trainee, settings: TrainSettings, tr
   const valid = options.valid && options.valid.length > 0 ? options.valid : undefined;
   const shared = valid?.intersect(train).length ?? 0;
   if (shared > 0) {
-    throw new DataError("DATA_VALID_IN_TRAIN", `${shared} validation rows are training rows too.`, { hint: "Early stopping needs rows that training has not seen." });
+    throw new DataError("DATA_VALID_IN_TRAIN", `${shared} validation rows are training rows too.`, {
+      hint: "Early stopping needs rows that training has not seen.",
+    });
   }
   const { dimension, epochs, evaluateEvery, patience } = settings;
   const run: RunOptions = signal ? { signal } : {};
@@ -101,15 +107,20 @@ export async function trainVectors(trainee: Trainee, settings: TrainSettings, tr
   for (let epoch = 0; epoch < epochs;) {
     const chunk = Math.min(evaluateEvery, epochs - epoch);
     const first = epoch;
+    const inside: RunOptions = onProgress
+      ? { ...run, onProgress: (done, total) => onProgress(first + chunk * (total > 0 ? done / total : 0), epochs, note || `epoch ${first}`) }
+      : run;
     const result = await trainee.learn(kernels, state, {
       positives: train.csr(), seed, firstEpoch: first, epochs: chunk, batchCount: settings.batchCount,
       learningRate: settings.learningRate, regularisation: settings.regularisation, optimiser: settings.optimiser,
-    }, onProgress ? { ...run, onProgress: (done, total) => onProgress(first + chunk * (total > 0 ? done / total : 0), epochs, note || `epoch ${first}`) } : run);
+    }, inside);
     state = result.state;
     losses.push(...result.losses);
     epoch += chunk;
     if (!result.losses.every(Number.isFinite)) {
-      throw new ConfigError("CONFIG_DIVERGED", `${trainee.name}: the training loss is not finite any more at epoch ${epoch} (learning rate ${settings.learningRate}).`, { hint: "Lower the learning rate or raise the regularisation." });
+      throw new ConfigError("CONFIG_DIVERGED", `${trainee.name}: the training loss is not finite at epoch ${epoch} (learning rate ${settings.learningRate}).`, {
+        hint: "Lower the learning rate or raise the regularisation.",
+      });
     }
     if (!valid) best = { epoch, value: -1, parameters: state.parameters, vectors: undefined };
     else {

@@ -166,7 +166,9 @@ function drawRows(
     offsets[user + 1] = offsets[user]! + Math.max(size.minPerUser, Math.min(Math.floor(itemCount / 2), rows));
   }
   const length = offsets[userCount]!;
-  const columns = { users: new Uint32Array(length), items: new Uint32Array(length), ratings: new Float32Array(length), timestamps: new Float64Array(length) };
+  const columns = {
+    users: new Uint32Array(length), items: new Uint32Array(length), ratings: new Float32Array(length), timestamps: new Float64Array(length),
+  };
   const draws = new KeyedRandom(seed, "synthetic/row"), noise = new KeyedRandom(seed, "synthetic/rating");
   const person = new KeyedRandom(seed, "synthetic/user");
   const mixture = new Float64Array(SHARES.length), affinity = new Float64Array(SHARES.length), cumulated = new Float64Array(SHARES.length);

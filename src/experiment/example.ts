@@ -151,25 +151,26 @@ export function exampleText(example: Example): string {
   const person = [profile.age === undefined ? "" : `age ${profile.age}`, profile.occupation ?? ""].filter((word) => word !== "").join(", ");
   const what = genre === undefined ? `${withdrawn.rows} rows` : `${withdrawn.rows} rows, among them all ${withdrawn.ofGenre} of the genre ${genre}`;
   const cells = Array.from({ length: LIST_LENGTH }, (_, at) => [
-    String(at + 1).padStart(2), ...lists.map(({ items }) => (items[at] ? itemText(items[at]) : "")),
+    String(at + 1).padStart(2), ...lists.map(({ items }) => (items[at] ? itemText(items[at], genre) : "")),
   ]);
-  const counts = lists.map(({ items }) => `${items.filter(({ ofGenre }) => ofGenre).length} of ${items.length} ${genre ?? ""}`);
+  const counts = lists.map(({ items }) => `${items.filter(({ ofGenre }) => ofGenre).length} of ${items.length} are ${genre ?? ""}`);
+  const fresh = lines.after - (lines.before - vanished.length);
   const table = [["", ...lists.map(({ caption }) => caption)], ...cells, ...(genre === undefined ? [] : [["", ...counts]])];
   const widths = table[0]!.map((_, column) => Math.max(...table.map((row) => row[column]!.length)));
   return [
     `One user, before and after (cragru ${retriever}, ${engine})`,
     `  User ${user}${person === "" ? "" : ` (${person})`} withdraws ${what}.`,
-    `  His prompt printed ${lines.before} rows of history before and prints ${lines.after} now. Gone from it: ${vanished.length}${vanished.length > SHOWN_LINES ? `, the first ${SHOWN_LINES} of them` : ""}`,
+    `  The prompt printed ${lines.before} rows of history and prints ${lines.after} now: ${vanished.length} are gone, ${fresh} took their place. Gone${vanished.length > SHOWN_LINES ? `, the first ${SHOWN_LINES}` : ""}:`,
     ...vanished.slice(0, SHOWN_LINES).map((line) => `    - ${lineText(line)}`),
-    `  His top ${LIST_LENGTH}${genre === undefined ? "" : ` (* ${genre}`}${genre === undefined ? " (" : ", "}! withdrawn by him)`,
+    `  The top ${LIST_LENGTH} (${genre === undefined ? "" : `* ${genre}, `}! withdrawn by this user)`,
     ...table.map((row) => `  ${row.map((cell, column) => cell.padEnd(widths[column]!)).join("  ").trimEnd()}`),
   ].join("\n");
 }
 
 /** The lists as rows of cells, for HTML: head first. */
-export function exampleCells({ lists }: Example): string[][] {
+export function exampleCells({ lists, genre }: Example): string[][] {
   return [["", ...lists.map(({ caption }) => caption)], ...Array.from({ length: LIST_LENGTH }, (_, at) => [
-    String(at + 1), ...lists.map(({ items }) => (items[at] ? itemText(items[at], 80) : "")),
+    String(at + 1), ...lists.map(({ items }) => (items[at] ? itemText(items[at], genre, 80) : "")),
   ])];
 }
 
@@ -177,9 +178,11 @@ function lineText({ title, year, genres, rating }: HistoryLine): string {
   return [`${title}${year === undefined ? "" : ` (${year})`}`, genres.join(", "), `rated ${rating}`].filter((part) => part !== "").join(" | ");
 }
 
-function itemText({ title, year, genres, ofGenre, withdrawn }: ExampleItem, width = 40): string {
+/** Title and one genre: the one in question where the item has it. */
+function itemText({ title, genres, ofGenre, withdrawn }: ExampleItem, genre: string | undefined, width = 40): string {
   const mark = `${ofGenre ? "*" : " "}${withdrawn ? "!" : " "}`;
-  const tail = `${year === undefined ? "" : ` ${year}`}${genres.length > 0 ? ` [${genres.slice(0, 2).join(", ")}]` : ""}`;
+  const shown = ofGenre ? genre : genres[0];
+  const tail = shown === undefined ? "" : ` [${shown}]`;
   const room = Math.max(8, width - tail.length - 3);
   return `${mark} ${title.length > room ? `${title.slice(0, room - 3)}...` : title}${tail}`;
 }

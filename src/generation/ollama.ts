@@ -10,7 +10,7 @@ import type { Completion, EngineInfo, Generator } from "./generator.js";
 import { normaliseHost, parseHosts, type Host } from "./hosts.js";
 import { climb, RETRY_TEMPERATURE, type Attempt, type Reply } from "./ladder.js";
 import { HostPool } from "./pool.js";
-import { askCapabilities, askModels, askVersion, chat } from "./transport.js";
+import { askCapabilities, askModels, askVersion, chat, type CallOptions } from "./transport.js";
 import { atLeast, isKnownVersion, isTestServer } from "./versions.js";
 
 export interface OllamaOptions {
@@ -222,23 +222,31 @@ class OllamaGenerator implements Generator {
   }
 
   private async inspect(host: Host, signal: AbortSignal | undefined): Promise<Served> {
-    const { model } = this.options;
-    const options = { signal, timeoutSeconds: Math.min(CONNECT_SECONDS, this.options.timeoutSeconds) };
-    try {
-      const version = await askVersion(host, options);
-      if (!atLeast(version, TRUNCATE_FLOOR)) {
-        const why = atLeast(version, SCHEMA_FLOOR) ? "it cuts prompts longer than its context and does not say so" : "it cannot bind an answer to a JSON schema";
-        throw new GenerationFailure("GENERATION_VERSION", "permanent", `${host.url} runs Ollama ${version}: ${why}.`, { hint: `Update it to ${TRUNCATE_FLOOR} or later.` });
+    const timeoutSeconds = Math.min(CONNECT_SECONDS, this.options.timeoutSeconds);
+    for (let repeat = 0; ; repeat++) {
+      try {
+        return await this.question(host, { signal, timeoutSeconds });
+      } catch (error) {
+        const failure = classifyFailure(error, this.failureContext(host, signal, timeoutSeconds));
+        if (failure.kind === "cancelled" && signal?.aborted) throw signal.reason;
+        // A kept-alive connection to a server that went away since breaks once and says nothing about the server.
+        if (failure.code !== "GENERATION_SERVER_LOST" || repeat > 0) throw failure;
       }
-      const wanted = model.includes(":", model.lastIndexOf("/") + 1) ? model : `${model}:latest`;
-      const found = (await askModels(host, options)).find(({ name }) => name === wanted || name === model);
-      if (!found) throw modelMissing(model, host.url);
-      const thinking = (await askCapabilities(host, model, options)).includes("thinking");
-      return { version, digest: found.digest, thinking };
-    } catch (error) {
-      const failure = classifyFailure(error, this.failureContext(host, signal, options.timeoutSeconds));
-      throw failure.kind === "cancelled" && signal?.aborted ? signal.reason : failure;
     }
+  }
+
+  private async question(host: Host, options: CallOptions): Promise<Served> {
+    const { model } = this.options;
+    const version = await askVersion(host, options);
+    if (!atLeast(version, TRUNCATE_FLOOR)) {
+      const why = atLeast(version, SCHEMA_FLOOR) ? "it cuts prompts longer than its context and does not say so" : "it cannot bind an answer to a JSON schema";
+      throw new GenerationFailure("GENERATION_VERSION", "permanent", `${host.url} runs Ollama ${version}: ${why}.`, { hint: `Update it to ${TRUNCATE_FLOOR} or later.` });
+    }
+    const wanted = model.includes(":", model.lastIndexOf("/") + 1) ? model : `${model}:latest`;
+    const found = (await askModels(host, options)).find(({ name }) => name === wanted || name === model);
+    if (!found) throw modelMissing(model, host.url);
+    const thinking = (await askCapabilities(host, model, options)).includes("thinking");
+    return { version, digest: found.digest, thinking };
   }
 
   private failureContext(host: Host, signal: AbortSignal | undefined, timeoutSeconds = this.options.timeoutSeconds): Parameters<typeof classifyFailure>[1] {

@@ -66,7 +66,7 @@ export async function cluster(options: ClusterStepOptions = {}): Promise<Cluster
   const seed = options.seed ?? split.seed;
   const { clusters: k } = resolveConfig({ clusters: options.k ?? 5, seed });
   const vectors = (await wordsOf(dataset, options.vectors, options)) ?? catalogueVectors(dataset);
-  const categories = await clusterItems(dataset, { k, seed, vectors });
+  const categories = await clusterItems(dataset, { k, seed, vectors, ...(options.signal ? { signal: options.signal } : {}) });
   options.signal?.throwIfAborted();
   const { labels, names, method, silhouette, hash } = categories;
   const record: ClusterRecord = {

@@ -21,9 +21,11 @@ const failureOf = (promise: Promise<unknown>): Promise<unknown> => promise.then(
 
 let prompts: Prompt[];
 let prompt: Prompt;
+let few: Prompt[];
 beforeAll(async () => {
   prompts = await makePrompts({ userCount: 12, candidateCount: 50, historyCount: 10 });
   prompt = prompts[0]!;
+  few = await makePrompts({ userCount: 12, candidateCount: 8 });
 });
 afterEach(async () => {
   vi.restoreAllMocks();
@@ -282,7 +284,7 @@ describe("ollama: prompts are never cut", () => {
     const server = await serve();
     const failure = await failureOf(make(server, { numCtx: 1024 }).generate({ ...prompt, tokenEstimate: 0, messages: [{ role: "user", content: "x ".repeat(5000) }] }));
     expect(failure).toMatchObject({ code: "GENERATION_CONTEXT", kind: "permanent" });
-    expect(String(failure)).toMatch(/2954 tokens.*1024/);
+    expect(String(failure)).toMatch(/2955 tokens.*1024/);
     expect(server.callsOf(CHAT)).toBe(1);
   });
 
@@ -316,20 +318,19 @@ describe("ollama: answers of poor quality", () => {
     expect(new Set(sent.map(({ num_ctx }) => num_ctx)).size).toBe(1);
   });
 
-  it("gives more room after the token limit", async () => {
-    const server = await serve({ pieceDelayMs: 0 });
-    const many = (await makePrompts({ candidateCount: 50, historyCount: 2 }))[0]!;
-    const long = { ...many, candidates: many.candidates.map((candidate) => ({ ...candidate, key: `m${"x".repeat(80)}${candidate.item}` })) };
-    // The answer is longer than twice a usual one: 50 keys of 80 letters.
-    const generator = make(server, { numCtx: 16_384 });
-    const { status, counts } = await generator.generate({ ...long, candidates: long.candidates });
+  it("gives more room after the token limit, and enough from the start for long keys", async () => {
+    const wordy = `{${keys().map((key) => `"${key}" ${" ".repeat(100)}: 5`).join(",")}}`;
+    const cut = await serve(chatFault({ answer: wordy, calls: [1] }));
+    const { counts, status } = await make(cut).generate(prompt);
     expect(status).toBe("ok");
-    expect(counts.lengthStops).toBe(0);
-    const cut = await serve(chatFault({ answer: `{${keys().map((key) => `"${key}" ${" ".repeat(100)}: 5`).join(",")}}`, calls: [1] }));
-    const second = await make(cut).generate(prompt);
-    expect(second.counts).toMatchObject({ lengthStops: 1, qualityRetries: 1 });
-    const limits = cut.requests.filter(({ path }) => path === CHAT).map(({ body }) => (body["options"] as Record<string, number>)["num_predict"]!);
-    expect(limits[1]).toBeGreaterThan(limits[0]!);
+    expect(counts).toMatchObject({ lengthStops: 1, qualityRetries: 1 });
+    const limits = (server: OllamaServer): number[] =>
+      server.requests.filter(({ path }) => path === CHAT).map(({ body }) => (body["options"] as Record<string, number>)["num_predict"]!);
+    expect(limits(cut)[1]).toBeGreaterThan(limits(cut)[0]!);
+    const server = await serve();
+    const candidates = prompt.candidates.map((candidate) => ({ ...candidate, key: `m${"x".repeat(36)}${candidate.item}` }));
+    expect((await make(server).generate({ ...prompt, candidates })).counts).toMatchObject({ lengthStops: 0, okFirst: 1 });
+    expect(limits(server)[0]).toBeGreaterThan(1500);
   });
 
   it("repairs the fullest of three answers", async () => {
@@ -356,30 +357,30 @@ describe("ollama: answers of poor quality", () => {
 describe("ollama: many prompts, several servers", () => {
   it("keeps to the servers' slots", async () => {
     const server = await serve({ slots: 2, queue: 0, pieceDelayMs: 1 });
-    const { completions, counts } = await generateAll(prompts, make(server, { concurrency: 2 }));
-    expect(completions.map(({ user }) => user)).toEqual(prompts.map(({ user }) => user));
+    const { completions, counts } = await generateAll(few, make(server, { concurrency: 2 }));
+    expect(completions.map(({ user }) => user)).toEqual(few.map(({ user }) => user));
     expect(server.mostBusy).toBe(2);
     expect(counts.transportRetries).toBe(0);
     // Callers that start more at once are held back by the generator itself.
     const generator = make(server, { concurrency: 2 });
     await generator.describe();
-    await Promise.all(prompts.map((one) => generator.generate(one)));
+    await Promise.all(few.map((one) => generator.generate(one)));
     expect(server.mostBusy).toBe(2);
   });
 
   it("gets through a burst of 503 answers", async () => {
     const server = await serve({ slots: 2, queue: 2, pieceDelayMs: 1 });
-    const { completions, counts } = await generateAll(prompts.slice(0, 8), make(server, { concurrency: 8, backoffSeconds: 0.2 }));
+    const { completions, counts } = await generateAll(few.slice(0, 8), make(server, { concurrency: 8, backoffSeconds: 0.2 }));
     expect(completions.every(({ status }) => status === "ok")).toBe(true);
     expect(counts.transportRetries).toBeGreaterThan(0);
   });
 
   it("uses all servers, and finishes on one when the other dies, with the same bytes", async () => {
     const [a, b] = [await serve({ pieceDelayMs: 1 }), await serve({ pieceDelayMs: 1 })];
-    const alone = await generateAll(prompts, make(a));
+    const alone = await generateAll(few, make(a));
     const generator = ollama({ model: "toy", hosts: [a.url, b.url], backoffSeconds: 0.001 });
     expect(generator.concurrency).toBe(2);
-    const { completions, counts } = await generateAll(prompts, generator, {
+    const { completions, counts } = await generateAll(few, generator, {
       onCompletion: async (_, index) => { if (index === 2) await b.stop(); },
     });
     expect(b.callsOf(CHAT)).toBeGreaterThan(0);

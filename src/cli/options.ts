@@ -1,0 +1,69 @@
+import { InvalidArgumentError, Option, type Command } from "commander";
+import { DEVICE_NAMES, type DeviceName } from "../native/load.js";
+import type { SyntheticOptions } from "../data/synthetic.js";
+
+/** Options that every verb takes. */
+export interface CommonOptions {
+  json?: boolean;
+  quiet?: boolean;
+  verbose?: boolean;
+  device?: DeviceName;
+  seed?: number;
+  threads?: number;
+}
+
+/** A whole number. @throws InvalidArgumentError, which ends in exit code 2. */
+export function whole(text: string): number {
+  const value = Number(text);
+  if (!/^\d+$/.test(text) || !Number.isSafeInteger(value)) throw new InvalidArgumentError("It must be a whole number.");
+  return value;
+}
+
+/** A share: "0.1" or "10%". @throws InvalidArgumentError */
+export function share(text: string): number {
+  const value = text.endsWith("%") ? Number(text.slice(0, -1)) / 100 : Number(text);
+  if (text.trim() === "" || !Number.isFinite(value)) throw new InvalidArgumentError('It must be a share such as 0.1 or "10%".');
+  return value;
+}
+
+/** "a,b" */
+export function list(text: string): string[] {
+  return text.split(",").map((part) => part.trim()).filter((part) => part !== "");
+}
+
+/** Adds the common options, and the examples to the end of the help. */
+export function common(command: Command, ...examples: string[]): Command {
+  return command
+    .option("--json", "print the value as JSON")
+    .option("--quiet", "no progress and no notes")
+    .option("--verbose", "show the stack of an error")
+    .addOption(new Option("--device <name>", "kernels to use (CRAGRU_DEVICE)").choices(DEVICE_NAMES))
+    .option("--threads <n>", "threads of the native core (CRAGRU_THREADS); results do not depend on it", whole)
+    .option("--seed <n>", "seed of every draw (default 2020)", whole)
+    .addHelpText("after", `\nExample${examples.length > 1 ? "s" : ""}:\n${examples.map((example) => `  $ ${example}`).join("\n")}`);
+}
+
+/** Adds the size of the invented data. */
+export function synthetic(command: Command): Command {
+  return command
+    .option("--synthetic-users <n>", "users of the invented data", whole)
+    .option("--synthetic-items <n>", "items of the invented data", whole)
+    .option("--synthetic-mean <n>", "mean number of rows of a user", whole);
+}
+
+export interface SyntheticFlags {
+  syntheticUsers?: number;
+  syntheticItems?: number;
+  syntheticMean?: number;
+}
+
+/** The flags of {@link synthetic} as options; undefined when none was given. */
+export function syntheticOf({ syntheticUsers, syntheticItems, syntheticMean }: SyntheticFlags): { synthetic?: SyntheticOptions } {
+  const given = defined({ users: syntheticUsers, items: syntheticItems, meanPerUser: syntheticMean });
+  return Object.keys(given).length > 0 ? { synthetic: given } : {};
+}
+
+/** The entries that have a value. */
+export function defined<T extends object>(entries: T): { [Key in keyof T]?: Exclude<T[Key], undefined> } {
+  return Object.fromEntries(Object.entries(entries).filter(([, value]) => value !== undefined)) as { [Key in keyof T]?: Exclude<T[Key], undefined> };
+}

@@ -1,0 +1,34 @@
+import { Option, type Command } from "commander";
+import { DEFAULT_RUN } from "../experiment/steps/folder.js";
+import { recommend } from "../experiment/steps/recommend.js";
+import { execute, type Streams } from "./execute.js";
+import { common, defined, whole, type CommonOptions } from "./options.js";
+
+interface Flags extends CommonOptions {
+  run: string;
+  generator?: string;
+  host?: string;
+  onFailure?: "throw" | "backbone";
+  concurrency?: number;
+  restart?: boolean;
+}
+
+/** `cragru recommend` */
+export function addRecommend(program: Command, streams: Streams): void {
+  const command = program.command("recommend")
+    .summary("4: let the generator score the candidates; resumes")
+    .description("Step 4: sends every prompt and writes the lists. Each answer is kept as it arrives: after Ctrl-C or a crash the same command goes on.")
+    .option("--generator <spec>", "auto (default), embedded, ollama:<model> or replay:<file>")
+    .option("--host <address>", "Ollama server (default OLLAMA_HOST)")
+    .addOption(new Option("--on-failure <choice>", "what a failed answer becomes: an error (default), or the backbone's order, counted").choices(["throw", "backbone"]))
+    .option("--concurrency <n>", "requests in flight at once", whole)
+    .option("--restart", "throw the answers of an earlier run away")
+    .option("--run <folder>", "the run's folder", DEFAULT_RUN);
+  common(command, "cragru recommend --generator ollama:llama3.1:8b", "cragru recommend --generator embedded");
+  command.action(async (flags: Flags) => {
+    const { run, generator, host, onFailure, concurrency, restart, seed } = flags;
+    await execute(streams, flags, (context) => recommend({
+      run, ...defined({ generator, host, onFailure, concurrency, restart, seed }), ...context,
+    }));
+  });
+}

@@ -1,0 +1,64 @@
+import { Option, type Command } from "commander";
+import type { BackboneName, ForgetUnit, RetrieverName } from "../experiment/config.js";
+import { PRESETS } from "../experiment/presets.js";
+import { run } from "../experiment/run.js";
+import type { Protocol } from "../data/split.js";
+import type { CandidateSource } from "../unlearning/cragru.js";
+import { execute, type Streams } from "./execute.js";
+import { common, defined, list, share, synthetic, syntheticOf, whole, type CommonOptions, type SyntheticFlags } from "./options.js";
+
+interface Flags extends CommonOptions, SyntheticFlags {
+  dataset?: string;
+  protocol?: Protocol;
+  forget?: number;
+  unit?: ForgetUnit;
+  backbones?: BackboneName[];
+  retrievers?: RetrieverName[];
+  candidateSources?: CandidateSource[];
+  generator?: string;
+  host?: string;
+  candidates?: number;
+  history?: number;
+  clusters?: number;
+  users?: number;
+  onFailure?: "throw" | "backbone";
+  concurrency?: number;
+  results: string;
+}
+
+/** `cragru run` */
+export function addRun(program: Command, streams: Streams): void {
+  const command = program.command("run")
+    .summary("all five steps, as a named experiment")
+    .description(`A named experiment:\n${Object.values(PRESETS).map(({ name, summary }) => `  ${name.padEnd(9)}${summary}`).join("\n")}\nMethods with a result of the same configuration, data and code are not computed again.`)
+    .argument("[preset]", "which experiment", "quick")
+    .option("--dataset <name>", "synthetic (default), ml-100k, ml-1m, ml-latest-small, netflix, or a folder")
+    .addOption(new Option("--protocol <name>", "strict (default), or released: as the authors coded it, with known leaks").choices(["strict", "released"]))
+    .option("--forget <share>", "share to forget (default 0.1)", share)
+    .addOption(new Option("--unit <unit>", "what the share counts (default interactions)").choices(["interactions", "users"]))
+    .option("--backbones <names>", "bpr,lightgcn", list)
+    .option("--retrievers <names>", "attention,preference,diversity,random,recent,none", list)
+    .option("--candidate-sources <names>", "full,remain,popularity", list)
+    .option("--generator <spec>", "auto (default), embedded, ollama:<model> or replay:<file>")
+    .option("--host <address>", "Ollama server (default OLLAMA_HOST)")
+    .option("--candidates <n>", "candidates in a prompt (default 50)", whole)
+    .option("--history <n>", "rows of history in a prompt, at most (default 100)", whole)
+    .option("--clusters <n>", "item categories (default 5)", whole)
+    .option("--users <n>", "users to evaluate, 0 for all (default 1000)", whole)
+    .addOption(new Option("--on-failure <choice>", "what a failed answer becomes: an error (default), or the backbone's order, counted").choices(["throw", "backbone"]))
+    .option("--concurrency <n>", "requests in flight at once", whole)
+    .option("--results <folder>", "folder of all results", "results");
+  common(synthetic(command), "cragru run quick", "cragru run quick --dataset ml-100k --unit users", "cragru run table-1");
+  command.action(async (preset: string, flags: Flags) => {
+    const { dataset, protocol, unit, backbones, retrievers, candidateSources, generator, host, candidates, history, clusters, users } = flags;
+    const { onFailure, concurrency, results, device, threads, seed, forget: ratio } = flags;
+    const forget = unit === undefined && ratio === undefined ? undefined
+      : { unit: unit ?? (protocol === "released" ? "users" : "interactions"), ratio: ratio ?? 0.1 };
+    await execute(streams, flags, (context) => run(preset, {
+      results, ...defined({
+        dataset, protocol, forget, backbones, retrievers, candidateSources, generator, host, candidates, history, clusters, users,
+        onFailure, concurrency, device, threads, seed,
+      }), ...syntheticOf(flags), ...context,
+    }));
+  });
+}
