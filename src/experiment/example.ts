@@ -162,7 +162,7 @@ export function exampleText(example: Example): string {
     `  User ${user}${person === "" ? "" : ` (${person})`} withdraws ${what}.`,
     `  The prompt printed ${lines.before} rows of history and prints ${lines.after} now: ${vanished.length} are gone, ${fresh} took their place. Gone${vanished.length > SHOWN_LINES ? `, the first ${SHOWN_LINES}` : ""}:`,
     ...vanished.slice(0, SHOWN_LINES).map((line) => `    - ${lineText(line)}`),
-    `  The top ${LIST_LENGTH} (${genre === undefined ? "" : `* ${genre}, `}! withdrawn by this user)`,
+    `  The top ${LIST_LENGTH} (${genre === undefined ? "" : `* ${genre}, `}! withdrawn by this user; such a film may be shown again, like any film never rated)`,
     ...table.map((row) => `  ${row.map((cell, column) => cell.padEnd(widths[column]!)).join("  ").trimEnd()}`),
   ].join("\n");
 }

@@ -4,12 +4,13 @@ import { popularityBackbone } from "../backbone/popularity.js";
 import { Interactions } from "../core/interactions.js";
 import { partOf, type RunOptions } from "../core/progress.js";
 import { serveMask } from "../data/masks.js";
+import type { Split } from "../data/split.js";
 import { engineId } from "../generation/replay.js";
 import type { EngineInfo, Generator } from "../generation/generator.js";
 import type { Kernels } from "../native/kernels.js";
 import { Cragru, type CandidateSource } from "../unlearning/cragru.js";
 import { retrain } from "../unlearning/retrain.js";
-import type { Receipt } from "../unlearning/unlearner.js";
+import type { ForgetRequest, Receipt } from "../unlearning/unlearner.js";
 import type { RetrieverName } from "./config.js";
 import type { Bench, MethodPlan } from "./method.js";
 import { retrieverOf, type SharedBackbone } from "./recipes.js";
@@ -112,6 +113,14 @@ export function cragruPlan(workshop: Workshop, backbone: SharedBackbone, retriev
   };
 }
 
+/**
+ * The request of a split: exactly D_f; under the released protocol, whose D_f holds copies of rows of everybody, test rows
+ * among them, the users who asked.
+ */
+export function requestOf(split: Split): ForgetRequest {
+  return split.protocol === "released" ? { users: Array.from(split.forgetUsers) } : { interactions: split.forget };
+}
+
 /** A CRAGRU with the bench's configuration. */
 export function cragruOf({ bench, kernels, generator }: Workshop, backbone: Backbone, retriever: RetrieverName, source: CandidateSource): Cragru {
   const { config } = bench;
@@ -141,7 +150,7 @@ async function learnAndForget(bench: Bench, method: Method, borrowed: () => numb
   const learning = clock();
   await method.learn(bench.split, partOf(options, 0, 2, "before"));
   const learn = learning() + borrowed();
-  const receipt = await method.forget({ interactions: bench.split.forget }, partOf(options, 1, 2, "forget"));
+  const receipt = await method.forget(requestOf(bench.split), partOf(options, 1, 2, "forget"));
   const rebuild = receipt.seconds.rebuild + borrowed();
   const { locate, apply } = receipt.seconds;
   return { receipt: { ...receipt, seconds: { locate, apply, rebuild } }, seconds: { learn, locate, apply, rebuild, forget: locate + apply + rebuild } };

@@ -118,7 +118,8 @@ function plansOf(workshop: Workshop, backbones: readonly SharedBackbone[]): Meth
 async function storedExample(workshop: Workshop, backbone: SharedBackbone, options: RunOptions): Promise<Example | undefined> {
   const { bench, engine, kernels } = workshop;
   const { config, dataset, split, results, code } = bench;
-  const choice = chooseExample(split, bench.users);
+  // The released protocol removes nothing, so there is no before and after to show.
+  const choice = split.protocol === "released" ? undefined : chooseExample(split, bench.users);
   if (!choice) return undefined;
   const { protocol, forget, seed, candidates, history, clusters } = config;
   const settings = { protocol, forget, seed, candidates, history, clusters, retriever: config.retrievers[0], user: choice.user, genre: choice.genre, backbone: backbone.options, face: kernels.face };

@@ -43,7 +43,11 @@ export class StatisticsTable {
   }
 
   private captions(): string[] {
-    return [`Data beside ${publishedStatistics.source}.`, "The published counts of users and items hold one padding row each; sparsity is over users and items with a row."];
+    return [
+      `Data beside ${publishedStatistics.source}.`,
+      "The published counts of users and items hold one padding row each; sparsity is over users and items with a row.",
+      ...(this.rows.some(({ dataset }) => dataset === "netflix") ? ["The paper's Netflix subset was never published: this is another sample."] : []),
+    ];
   }
 
   private cells(): string[][] {

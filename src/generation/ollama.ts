@@ -185,10 +185,11 @@ class OllamaGenerator implements Generator {
 
   /**
    * A truncated prompt keeps at most num_ctx / 2 + 2 tokens, and no tokenizer in use makes fewer than one token of 4.9 bytes
-   * of our text. Servers before 0.30.1 leave cached tokens out of the count, so there it tells nothing.
+   * of our text. Servers before 0.30.1 leave cached tokens out of the count, so there it tells nothing; nor does a count
+   * that never came (0), as when we stop an answer ourselves.
    */
   private refuseTruncation(prompt: Prompt, tokensIn: number, host: Host): void {
-    if (!atLeast(this.served!.version, WHOLE_COUNT_FLOOR)) return;
+    if (tokensIn === 0 || !atLeast(this.served!.version, WHOLE_COUNT_FLOOR)) return;
     const bytes = prompt.messages.reduce((sum, { content }) => sum + Buffer.byteLength(content), 0);
     if (tokensIn >= bytes / 4.9 && tokensIn !== Math.floor(this.context / 2) + 2) return;
     throw new GenerationFailure("GENERATION_CONTEXT", "permanent", `${host.url} read ${tokensIn} tokens of the prompt of user ${prompt.user}, which has ${bytes} bytes: it was cut.`, {

@@ -1,7 +1,7 @@
 import { NativeError } from "../core/errors.js";
 import type { RunOptions } from "../core/progress.js";
 import { checkAttention, checkKnapsack, checkOptions, checkPropagate, checkScoreTopK, checkTraining } from "./check.js";
-import type { EpochResult, Kernels, KnapsackResult, TopK } from "./kernels.js";
+import type { EpochResult, KernelName, Kernels, KnapsackResult, TopK } from "./kernels.js";
 
 /** Instruction sets of the cpu face; all give the same bits. */
 export const ISA_NAMES = ["base", "avx2", "avx512"] as const;
@@ -55,7 +55,7 @@ export interface Addon {
  * copies again), ties `signal` and `onProgress` to the job, and turns native failures into {@link NativeError}.
  */
 export function addonKernels(addon: Addon, settings: { isa: IsaName; threads: number }): Kernels {
-  const run = async <T>(call: Call<T>, input: object, { signal, onProgress }: RunOptions, total: number): Promise<T> => {
+  const run = async <T>(name: KernelName, call: Call<T>, input: object, { signal, onProgress }: RunOptions, total: number): Promise<T> => {
     let failure: { cause: unknown } | undefined;
     const control: Control = { isa: settings.isa, threads: settings.threads };
     if (onProgress) {
@@ -73,7 +73,7 @@ export function addonKernels(addon: Addon, settings: { isa: IsaName; threads: nu
     try {
       job = call(input, control);
     } catch (error) {
-      throw translate(error);
+      throw translate(name, error);
     }
     const abort = (): void => job.cancel();
     signal?.addEventListener("abort", abort, { once: true });
@@ -81,7 +81,7 @@ export function addonKernels(addon: Addon, settings: { isa: IsaName; threads: nu
       const result = await job.promise.catch((error: unknown) => {
         if (failure) throw failure.cause;
         signal?.throwIfAborted();
-        throw translate(error);
+        throw translate(name, error);
       });
       if (failure) throw failure.cause;
       signal?.throwIfAborted();
@@ -97,35 +97,35 @@ export function addonKernels(addon: Addon, settings: { isa: IsaName; threads: nu
     device: `cpu (${isa}, ${threads} ${threads === 1 ? "thread" : "threads"})`,
     async scoreTopK(input, options) {
       const checkedOptions = checkOptions(options), checked = checkScoreTopK(input, false);
-      return run(addon.scoreTopK, checked, checkedOptions, checked.userRows);
+      return run("scoreTopK", addon.scoreTopK, checked, checkedOptions, checked.userRows);
     },
     async bprEpoch(state, input, options) {
       const checkedOptions = checkOptions(options), checked = checkTraining("bprEpoch", state, input, false);
-      return run(addon.bprEpoch, checked, checkedOptions, checked.input.epochs);
+      return run("bprEpoch", addon.bprEpoch, checked, checkedOptions, checked.input.epochs);
     },
     async lightGcnEpoch(state, input, options) {
       const checkedOptions = checkOptions(options), checked = checkTraining("lightGcnEpoch", state, input, false);
-      return run(addon.lightGcnEpoch, checked, checkedOptions, checked.input.epochs);
+      return run("lightGcnEpoch", addon.lightGcnEpoch, checked, checkedOptions, checked.input.epochs);
     },
     async propagate(input, options) {
       const checkedOptions = checkOptions(options), checked = checkPropagate(input, false);
-      return run(addon.propagate, checked, checkedOptions, checked.layers);
+      return run("propagate", addon.propagate, checked, checkedOptions, checked.layers);
     },
     async attentionWeights(input, options) {
       const checkedOptions = checkOptions(options), checked = checkAttention(input, false);
-      return run(addon.attentionWeights, checked, checkedOptions, checked.groups);
+      return run("attentionWeights", addon.attentionWeights, checked, checkedOptions, checked.groups);
     },
     async knapsack(input, options) {
       const checkedOptions = checkOptions(options), checked = checkKnapsack(input, false);
-      return run(addon.knapsack, checked, checkedOptions, checked.instances);
+      return run("knapsack", addon.knapsack, checked, checkedOptions, checked.instances);
     },
   };
 }
 
 /** Native errors carry `code` and `hint` as plain properties. */
-function translate(error: unknown): unknown {
+function translate(kernel: KernelName, error: unknown): unknown {
   if (!(error instanceof Error)) return error;
   const { code, hint } = error as Error & { code?: unknown; hint?: unknown };
   if (typeof code !== "string" || !code.startsWith("NATIVE_")) return error;
-  return new NativeError(code, error.message, { cause: error, ...(typeof hint === "string" ? { hint } : {}) });
+  return new NativeError(code, `${kernel}: ${error.message}`, { cause: error, ...(typeof hint === "string" ? { hint } : {}) });
 }

@@ -15,6 +15,8 @@ const MAX_ROWS = 0x7fffffff;
 const MAX_DIMENSION = 65536;
 /** Kernels number samples and both directions of an edge in 32 bits. */
 const MAX_ENTRIES = 2 ** 29;
+/** Values in one result array. */
+const MAX_RESULT = 0xffffffff;
 
 class Reader {
   constructor(
@@ -74,7 +76,7 @@ class Reader {
   float32(name: string): Float32Array {
     const value = this.get(name);
     if (!types.isFloat32Array(value)) throw this.wrongType(name, "Float32Array", value);
-    const array = this.copy ? new Float32Array(value) : value;
+    const array = this.own(name, value, () => new Float32Array(value));
     this.finite(name, array);
     return array;
   }
@@ -82,7 +84,7 @@ class Reader {
   float64(name: string): Float64Array {
     const value = this.get(name);
     if (!types.isFloat64Array(value)) throw this.wrongType(name, "Float64Array", value);
-    const array = this.copy ? new Float64Array(value) : value;
+    const array = this.own(name, value, () => new Float64Array(value));
     this.finite(name, array);
     return array;
   }
@@ -90,7 +92,7 @@ class Reader {
   uint32(name: string): Uint32Array {
     const value = this.get(name);
     if (!types.isUint32Array(value)) throw this.wrongType(name, "Uint32Array", value);
-    return this.copy ? new Uint32Array(value) : value;
+    return this.own(name, value, () => new Uint32Array(value));
   }
 
   /** `rows` rows, columns below `columnCount`, strictly ascending in each row. */
@@ -128,7 +130,7 @@ class Reader {
   shape(name: string, array: ArrayLike<number>, wanted: number, meaning: string): void {
     if (array.length !== wanted) {
       throw new NativeError("NATIVE_SHAPE", `${this.label(name)} must hold ${wanted} values (${meaning}), not ${array.length}.`, {
-        hint: array.length === 0 && wanted > 0 ? "A buffer that was transferred to another thread has length 0: pass a copy." : "Arrays are row-major; check the counts passed beside it.",
+        hint: "Arrays are row-major; check the counts passed beside it.",
       });
     }
   }
@@ -140,6 +142,17 @@ class Reader {
       throw new NativeError("NATIVE_SHAPE", `${this.label(name)} holds ${array.length} values: no whole number of rows of ${dimension}.`);
     }
     return rows;
+  }
+
+  /** The array, or its copy. An array on a transferred or shrunk buffer looks empty and refuses to be copied: that tells it apart. */
+  private own<T extends Float32Array | Float64Array | Uint32Array>(name: string, array: T, copyOf: () => T): T {
+    if (!this.copy && array.length > 0) return array;
+    try {
+      return this.copy ? copyOf() : (copyOf(), array);
+    } catch (cause) {
+      if (cause instanceof RangeError) throw outOfMemory(this.kernel, cause);
+      throw new NativeError("NATIVE_SHAPE", `${this.label(name)} lies on a buffer that was transferred or shrunk.`, { cause, hint: "Pass a copy: values.slice()." });
+    }
   }
 
   private finite(name: string, array: Float32Array | Float64Array): void {
@@ -157,6 +170,11 @@ class Reader {
   private wrongType(name: string, wanted: string, value: unknown): NativeError {
     return new NativeError("NATIVE_INPUT", `${this.label(name)} must be a ${wanted}, not ${show(value)}.`, { hint: `Convert it first: ${wanted}.from(values).` });
   }
+}
+
+/** For a typed array that could not be made. */
+export function outOfMemory(kernel: KernelName, cause: unknown): NativeError {
+  return new NativeError("NATIVE_MEMORY", `${kernel}: not enough memory.`, { cause, hint: "Pass fewer rows at a time." });
 }
 
 /** A short description of any value for a message; never runs code of the value. */
@@ -193,6 +211,9 @@ export function checkScoreTopK(input: ScoreTopKInput, copy: boolean): CheckedSco
   const userRows = read.rows("users", users, dimension), itemCount = read.rows("items", items, dimension);
   if (itemCount === 0) throw new NativeError("NATIVE_SHAPE", "scoreTopK: items is empty.");
   const k = read.whole("k", 1, itemCount);
+  if (userRows * k > MAX_RESULT) {
+    throw new NativeError("NATIVE_SHAPE", `scoreTopK: ${userRows} lists of ${k} are too many for one array.`, { hint: "Pass fewer users at a time." });
+  }
   const checked: CheckedScoreTopK = { users, items, dimension, k, userRows, itemCount };
   if (read.get("mask") !== undefined) checked.mask = read.csr("mask", userRows, itemCount);
   return checked;
@@ -285,7 +306,7 @@ export function checkAttention(input: AttentionInput, copy: boolean): CheckedAtt
     for (let group = 0; group < groups; group++) {
       checked.outputLength += (queryOffsets[group + 1] - queryOffsets[group]) * (keyOffsets[group + 1] - keyOffsets[group]);
     }
-    if (checked.outputLength > 0xffffffff) {
+    if (checked.outputLength > MAX_RESULT) {
       throw new NativeError("NATIVE_SHAPE", `attentionWeights: ${checked.outputLength} weights are too many for one array.`, { hint: 'Ask for output "max" or "mean", or pass fewer users at a time.' });
     }
   }

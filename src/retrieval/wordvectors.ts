@@ -5,7 +5,6 @@ import type { RunOptions } from "../core/progress.js";
 import { log } from "../core/math.js";
 import { streamId } from "../core/rng.js";
 import type { Dataset } from "../data/dataset.js";
-import { Cooccurrence, spreadAxes } from "./cooccurrence.js";
 import { symmetricEigen } from "./eigen.js";
 
 /** Vectors of words, all of one dimension. */
@@ -26,160 +25,101 @@ export function titleWords(title: string): string[] {
 }
 
 /**
- * Vectors from the catalogue's own text, never from interactions, so there is nothing to forget in them. Genres: positive
- * pointwise mutual information with the genres and the common title words they share items with, rows at length 1, reduced to
- * the leading components of their Gram matrix, axes rotated to equal shares. A title word stands at the mean of the genres it
- * meets, weighted by that information. A catalogue without genres: hashed character trigrams of each title word beside the
- * hashed words it shares titles with. Cost O(items * words an item + genres^3).
+ * Vectors from the catalogue's own text, never from interactions, so there is nothing to forget in them. Genre words: positive
+ * pointwise mutual information with the genres and title words they share items with (Bullinaria and Levy 2007), reduced by an
+ * eigendecomposition of its Gram matrix. A catalogue without genres: title words as hashed character trigrams.
+ * Cost O(items * words an item + genres^3).
  */
 export function catalogueVectors(dataset: Dataset): WordVectors {
-  for (let item = 0; item < dataset.itemCount; item++) if (dataset.genres(item).length > 0) return genreVectors(dataset);
-  return titleVectors(dataset);
+  const genres = new Set<string>();
+  for (let item = 0; item < dataset.itemCount; item++) for (const genre of dataset.genres(item)) genres.add(genre);
+  return genres.size > 0 ? genreVectors(dataset, [...genres].sort()) : trigramVectors(dataset);
 }
 
-/** A title word says something about genres from this many titles on; rarer ones would only lengthen rows. */
-const COMMON_WORD = 5;
-/** Leading components kept: beyond them lies what sets a single genre apart from all others, not what groups them. */
-const GENRE_COMPONENTS = 6;
-/** A power of two that 8 attention heads divide. */
-const GENRE_AXES = 32;
-
-function genreVectors(dataset: Dataset): WordVectors {
-  const frequency = titleFrequency(dataset);
-  const meetings = new Cooccurrence(), readings = new Cooccurrence();
+function genreVectors(dataset: Dataset, genres: readonly string[]): WordVectors {
+  const index = new Map(genres.map((genre, at) => [genre, at]));
+  const contexts = new Map<string, number>();
+  const pairs = new Map<number, number>();
+  const width = 2 ** 20;
   for (let item = 0; item < dataset.itemCount; item++) {
-    const genres = dataset.genres(item), words = [...new Set(titleWords(dataset.title(item)))];
-    for (const genre of genres) {
-      // A genre's meeting with itself says nothing about the others.
-      for (const other of genres) if (other !== genre) meetings.add(genre, `genre ${other}`);
-      for (const word of words) {
-        if (frequency.get(word)! >= COMMON_WORD) meetings.add(genre, `word ${word}`);
-        readings.add(word, genre);
+    const own = dataset.genres(item);
+    const around = new Set([...own.map((genre) => `genre ${genre}`), ...titleWords(dataset.title(item))]);
+    for (const word of around) {
+      if (!contexts.has(word)) contexts.set(word, contexts.size);
+      const context = contexts.get(word)!;
+      for (const genre of own) {
+        // A genre's meeting with itself says nothing about the others.
+        if (word !== `genre ${genre}`) pairs.set(index.get(genre)! * width + context, (pairs.get(index.get(genre)! * width + context) ?? 0) + 1);
       }
     }
   }
-  const rows = [...meetings.information()].map(([genre, row]) => ({ genre, row, length: Math.sqrt([...row.values()].reduce((sum, value) => sum + value * value, 0)) }))
-    .filter(({ length }) => length > 0).sort((a, b) => (a.genre < b.genre ? -1 : 1));
-  const n = rows.length;
+  const genreTotals = new Float64Array(genres.length), contextTotals = new Float64Array(contexts.size);
+  let total = 0;
+  for (const [key, count] of pairs) {
+    genreTotals[Math.floor(key / width)]! += count;
+    contextTotals[key % width]! += count;
+    total += count;
+  }
+  // Rows of PPMI, then coordinates in the space their Gram matrix spans: distances between genres stay as they are.
+  const n = genres.length;
+  const rows = genres.map(() => new Map<number, number>());
+  for (const [key, count] of pairs) {
+    const genre = Math.floor(key / width), context = key % width;
+    const information = log((count * total) / (genreTotals[genre]! * contextTotals[context]!));
+    if (information > 0) rows[genre]!.set(context, information);
+  }
   const gram = new Float64Array(n * n);
   for (let a = 0; a < n; a++) {
     for (let b = a; b < n; b++) {
       let sum = 0;
-      for (const [context, value] of rows[a].row) sum += value * (rows[b].row.get(context) ?? 0);
-      gram[a * n + b] = gram[b * n + a] = sum / (rows[a].length * rows[b].length);
+      for (const [context, value] of rows[a]!) sum += value * (rows[b]!.get(context) ?? 0);
+      gram[a * n + b] = gram[b * n + a] = sum;
     }
   }
   const { values, vectors } = symmetricEigen(gram, n);
-  const dimension = GENRE_AXES;
-  const table = new Map<string, Float64Array>();
-  rows.forEach(({ genre }, at) => {
-    const axes = new Float64Array(dimension);
-    for (let axis = 0; axis < Math.min(n, GENRE_COMPONENTS); axis++) axes[axis] = vectors[at * n + axis] * Math.sqrt(Math.max(0, values[axis]));
-    table.set(genre, spreadAxes(axes));
-  });
-  const words = new Map<string, Float64Array>();
-  for (const [word, row] of readings.information()) {
-    const mean = new Float64Array(dimension);
-    for (const [genre, weight] of row) table.get(genre)?.forEach((value, axis) => { mean[axis] += weight * value; });
-    if (!table.has(word)) words.set(word, unit(mean));
-  }
-  return wordVectors(new Map([...table, ...words]), dimension, "catalogue text (genres and titles)");
+  const dimension = n;
+  const table = genres.map((_, genre) => Float32Array.from({ length: dimension }, (__, axis) => vectors[genre * n + axis]! * Math.sqrt(Math.max(0, values[axis]!))));
+  return named(genres, table, dimension, "catalogue text (genres and titles)");
 }
 
-const HASHED_AXES = 32;
+const TRIGRAM_DIMENSION = 64;
 
-function titleVectors(dataset: Dataset): WordVectors {
-  const frequency = titleFrequency(dataset);
-  const meetings = new Cooccurrence();
-  for (let item = 0; item < dataset.itemCount; item++) {
-    const words = [...new Set(titleWords(dataset.title(item)))];
-    for (const word of words) for (const other of words) if (other !== word && frequency.get(other)! >= COMMON_WORD) meetings.add(word, other);
-  }
-  const information = meetings.information();
-  const table = new Map<string, Float64Array>();
-  for (const word of [...frequency.keys()].sort()) {
-    const spelling = new Float64Array(HASHED_AXES), company = new Float64Array(HASHED_AXES);
+function trigramVectors(dataset: Dataset): WordVectors {
+  const words = new Set<string>();
+  for (let item = 0; item < dataset.itemCount; item++) for (const word of titleWords(dataset.title(item))) words.add(word);
+  const sorted = [...words].sort();
+  const table = sorted.map((word) => {
+    const vector = new Float32Array(TRIGRAM_DIMENSION);
     const padded = `^${word}$`;
-    for (let at = 0; at + 3 <= padded.length; at++) addHashed(spelling, padded.slice(at, at + 3), 1);
-    for (const [other, value] of information.get(word) ?? []) addHashed(company, other, value);
-    table.set(word, spreadAxes(Float64Array.from([...unit(spelling), ...unit(company)])));
-  }
-  return wordVectors(table, 2 * HASHED_AXES, "catalogue text (title words)");
+    for (let at = 0; at + 3 <= padded.length; at++) {
+      const hash = streamId(padded.slice(at, at + 3));
+      vector[hash % TRIGRAM_DIMENSION]! += hash & 0x80000000 ? -1 : 1;
+    }
+    const norm = Math.sqrt(vector.reduce((sum, value) => sum + value * value, 0));
+    return norm > 0 ? vector.map((value) => value / norm) : vector;
+  });
+  return named(sorted, table, TRIGRAM_DIMENSION, "catalogue text (title trigrams)");
 }
 
-/** Adds `weight` to an axis of the feature's hash, with the hash's sign: features of equal axes cancel in the mean. */
-function addHashed(vector: Float64Array, feature: string, weight: number): void {
-  const hash = streamId(feature);
-  vector[hash % vector.length] += hash & 0x80000000 ? -weight : weight;
-}
-
-/** Number of titles that hold each word. */
-export function titleFrequency(dataset: Dataset): Map<string, number> {
-  const frequency = new Map<string, number>();
-  for (let item = 0; item < dataset.itemCount; item++) {
-    for (const word of new Set(titleWords(dataset.title(item)))) frequency.set(word, (frequency.get(word) ?? 0) + 1);
-  }
-  return frequency;
-}
-
-function unit(vector: Float64Array): Float64Array {
-  const length = Math.sqrt(vector.reduce((sum, value) => sum + value * value, 0));
-  return length > 0 ? vector.map((value) => value / length) : vector;
-}
-
-/** A table of vectors in alphabetical order; words whose vector is zero are left out, since they point nowhere. */
-function wordVectors(table: ReadonlyMap<string, Float32Array | Float64Array>, dimension: number, origin: string): WordVectors {
-  const words = [...table.keys()].filter((word) => table.get(word)!.some((value) => value !== 0)).sort();
-  const values = new Float32Array(words.length * dimension);
-  words.forEach((word, at) => values.set(table.get(word)!, at * dimension));
-  const index = new Map(words.map((word, at) => [word, values.subarray(at * dimension, (at + 1) * dimension)]));
-  return { dimension, words, origin, get: (word) => index.get(word), hash: fingerprint("word vectors", origin, dimension, JSON.stringify(words), values) };
+function named(words: readonly string[], table: readonly Float32Array[], dimension: number, origin: string): WordVectors {
+  const index = new Map(words.map((word, at) => [word, table[at]!]));
+  return { dimension, words, origin, get: (word) => index.get(word), hash: fingerprint("word vectors", origin, dimension, ...words.flatMap((word, at) => [word, table[at]!])) };
 }
 
 /**
- * The mean vector of a title's words, rare words counting more: weights ln(1 + titles / titles with the word). Undefined when
- * no word has a vector. `frequency` comes from {@link titleFrequency}.
- */
-export function titleVector(title: string, vectors: WordVectors, frequency: ReadonlyMap<string, number>, titles: number): Float64Array | undefined {
-  const mean = new Float64Array(vectors.dimension);
-  let total = 0;
-  for (const word of new Set(titleWords(title))) {
-    const vector = vectors.get(word);
-    if (!vector) continue;
-    const weight = log(1 + titles / (frequency.get(word) ?? 1));
-    total += weight;
-    vector.forEach((value, axis) => { mean[axis] += weight * value; });
-  }
-  return total > 0 ? mean.map((value) => value / total) : undefined;
-}
-
-/**
- * Item vectors from words alone, for backbones that have none: the mean of the item's genre vectors plus half the mean of its
- * title words. Centred over the catalogue and scaled to a mean square of 1, so that attention is neither flat nor one-sided; an
- * item without any known word stands at the centre (zero). The width is padded with zeros to a multiple of 8, so that 8
- * attention heads divide it.
+ * One vector per item, row-major [itemCount, dimension]: the mean of its genre words' vectors, or of its title words' where no
+ * genre has one; zero where neither has. The width is padded with zeros to a multiple of 8, so that 8 attention heads divide it.
  */
 export function itemTextVectors(dataset: Dataset, vectors: WordVectors): { values: Float32Array; dimension: number; origin: string } {
   const dimension = Math.ceil(vectors.dimension / 8) * 8;
-  const frequency = titleFrequency(dataset);
-  const rows = Array.from({ length: dataset.itemCount }, (_, item) => {
-    const row = new Float64Array(vectors.dimension);
-    const genres = dataset.genres(item).flatMap((genre) => vectors.get(genre) ?? []);
-    for (const vector of genres) vector.forEach((value, axis) => { row[axis] += value / genres.length; });
-    const title = titleVector(dataset.title(item), vectors, frequency, dataset.itemCount);
-    title?.forEach((value, axis) => { row[axis] += value * (genres.length > 0 ? 0.5 : 1); });
-    return genres.length > 0 || title ? row : undefined;
-  });
-  const known = rows.filter((row) => row !== undefined);
-  const centre = new Float64Array(vectors.dimension);
-  for (const row of known) row.forEach((value, axis) => { centre[axis] += value / known.length; });
-  let square = 0;
-  for (const row of known) row.forEach((value, axis) => { square += (value - centre[axis]) ** 2; });
-  const scale = square > 0 ? 1 / Math.sqrt(square / (known.length * vectors.dimension)) : 1;
   const values = new Float32Array(dataset.itemCount * dimension);
-  rows.forEach((row, item) => row?.forEach((value, axis) => { values[item * dimension + axis] = (value - centre[axis]) * scale; }));
-  const without = dataset.itemCount - known.length;
-  return { values, dimension, origin: without > 0 ? `${vectors.origin}, ${without} items without a known word` : vectors.origin };
+  for (let item = 0; item < dataset.itemCount; item++) {
+    const found = (words: readonly string[]): Float32Array[] => words.flatMap((word) => vectors.get(word) ?? []);
+    const genres = found(dataset.genres(item));
+    const own = genres.length > 0 ? genres : found(titleWords(dataset.title(item)));
+    for (const vector of own) vector.forEach((value, axis) => { values[item * dimension + axis]! += value / own.length; });
+  }
+  return { values, dimension, origin: vectors.origin };
 }
 
 const LONGEST_WORD = 2000;
@@ -257,5 +197,6 @@ export async function readWordVectors(path: string, words: Iterable<string>, opt
   }
   if (count < 0) throw fault(0, "no header line with count and dimension");
   if (read < count) throw fault(offset, `the file ends after ${read} of ${count} words`);
-  return wordVectors(new Map([...found].map(([word, { vector }]) => [word, vector])), dimension, `word2vec file (${count} words)`);
+  const kept = [...found.keys()].sort();
+  return named(kept, kept.map((word) => found.get(word)!.vector), dimension, `word2vec file (${count} words)`);
 }

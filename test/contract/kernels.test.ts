@@ -117,10 +117,10 @@ describe.each(faces)("$device", (kernels) => {
       }
       for (const [u, i] of edges) { degree[u]++; degree[i]++; }
       for (const [u, i] of edges) adjacency[u][i] = adjacency[i][u] = 1 / Math.sqrt(degree[u] * degree[i]);
-      let power = adjacency.map((_, a) => adjacency.map((__, b) => (a === b ? 1 : 0)));
+      let power: number[][] = adjacency.map((_, a) => adjacency.map((__, b) => (a === b ? 1 : 0)));
       const sum = power.map((row) => [...row]);
       for (let layer = 0; layer < 3; layer++) {
-        power = power.map((row) => row.map((_, b) => row.reduce((total, value, m) => total + value * adjacency[m][b], 0)));
+        power = power.map((row) => row.map((_, b) => row.reduce<number>((total, value, m) => total + value * adjacency[m][b], 0)));
         power.forEach((row, a) => row.forEach((value, b) => { sum[a][b] += value; }));
       }
       for (let a = 0; a < rows; a++) for (let b = 0; b < rows; b++) expect(s[a * rows + b]).toBeCloseTo(sum[a][b] / 4, 6);

@@ -12,6 +12,7 @@ import { loadKernels, type DeviceName } from "../../native/load.js";
 import { Cragru, type CandidateSource } from "../../unlearning/cragru.js";
 import type { Receipt } from "../../unlearning/unlearner.js";
 import { resolveConfig, type BackboneName, type RetrieverName } from "../config.js";
+import { requestOf } from "../plans.js";
 import { backboneOf, retrieverOf } from "../recipes.js";
 import { storedBackbone } from "../stored.js";
 import { evaluationUsers, listDepth } from "../users.js";
@@ -115,7 +116,7 @@ export async function prompt(options: PromptStepOptions = {}): Promise<PromptSte
   });
   const users = evaluationUsers(split, config.users), depth = listDepth(split);
   await method.learn(split, partOf(options, 0, 4, "before the request"));
-  const receipt = await method.forget({ interactions: split.forget }, partOf(options, 1, 4, "after the request"));
+  const receipt = await method.forget(requestOf(split), partOf(options, 1, 4, "after the request"));
   const categoriesHash = method.categories?.hash;
   if (clusters && categoriesHash !== undefined && categoriesHash !== clusters.hash) {
     throw new ConfigError("STEP_CATEGORIES", `The categories in ${join(run, ...PLACES.cluster)} are not those that this version makes of the catalogue.`, {

@@ -4,7 +4,7 @@ import { describe, expect, it } from "vitest";
 import { ConfigError, DataError } from "../../../src/core/errors.js";
 import { Interactions } from "../../../src/core/interactions.js";
 import { KeyedRandom } from "../../../src/core/rng.js";
-import { Split, type SplitJson, type SplitOptions, splitDataset, splitFromJson, splitFromLabels } from "../../../src/data/split.js";
+import { type Split, type SplitJson, type SplitOptions, splitDataset, splitFromJson, splitFromLabels } from "../../../src/data/split.js";
 import { type Row, pairs, rowsOf, tableOf } from "./table.js";
 
 const ITEMS = 60;

@@ -333,6 +333,14 @@ describe("ollama: answers of poor quality", () => {
     expect(limits(server)[0]).toBeGreaterThan(1500);
   });
 
+  it("stops a model that never ends", async () => {
+    const server = await serve(chatFault({ flood: true, calls: [1] }));
+    const { status, counts } = await make(server).generate(prompt);
+    expect(status).toBe("ok");
+    expect(counts).toMatchObject({ lengthStops: 1, qualityRetries: 1, transportRetries: 0 });
+    await vi.waitFor(() => expect(server.disconnects).toBe(1));
+  });
+
   it("repairs the fullest of three answers", async () => {
     const server = await serve(chatFault({ dropKey: true }));
     const { status, counts, ranking, scores } = await make(server).generate(prompt);
