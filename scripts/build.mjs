@@ -101,7 +101,7 @@ function buildNative(force) {
   });
   process.stderr.write(stderr);
   if (status !== 0) throw new BuildFailure("the native build failed (above). CRAGRU_NATIVE=off does without it: everything runs on the TypeScript face.");
-  if (stderr !== "") say(`native core (${seconds(started)})`);
+  if (stderr.includes("built with")) say(`native core (${seconds(started)})`);
 }
 
 /** The kernel lives in its own package with its own lock (it brings a second TypeScript compiler). */

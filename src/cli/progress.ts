@@ -51,13 +51,17 @@ export class ProgressDisplay {
   }
 }
 
-/** "[#####     ] 12/943, 3.2/s, 4 min 50 s left, generation"; the bar only where `share` is given. */
+/**
+ * "[#####     ] 12/943, 3.2/s, 4 min 50 s left, generation"; the bar only where `share` is given. Work made of unequal parts
+ * reports fractions of its parts: there a percentage says more than a count and a rate.
+ */
 export function progressLine({ done, total, rate, remaining, note }: Pace, share?: number): string {
   const filled = share === undefined ? "" : `[${"#".repeat(Math.round(Math.min(1, share) * 24)).padEnd(24)}] `;
-  const count = (value: number): string => (Number.isInteger(value) ? value.toLocaleString("en-US") : value.toFixed(1));
+  const count = (value: number): string => value.toLocaleString("en-US", { maximumFractionDigits: 1 });
+  const isCounted = total <= 0 || Number.isInteger(done);
   const parts = [
-    total > 0 ? `${count(done)}/${count(total)}` : count(done),
-    ...(rate > 0 ? [rate >= 1 ? `${count(Math.round(rate * 10) / 10)}/s` : `${formatSeconds(1 / rate)} each`] : []),
+    isCounted ? (total > 0 ? `${count(done)}/${count(total)}` : count(done)) : `${Math.floor((100 * done) / total)} %`,
+    ...(isCounted && rate > 0 ? [rate >= 1 ? `${count(rate)}/s` : `${formatSeconds(1 / rate)} each`] : []),
     ...(remaining === undefined || done >= total ? [] : [`${formatSeconds(remaining)} left`]),
     ...(note === undefined ? [] : [note]),
   ];

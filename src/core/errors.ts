@@ -8,6 +8,7 @@ export interface ErrorOptions {
   cause?: unknown;
 }
 
+/** Everything the library throws on purpose: a stable `code`, the value at fault in the message, the cure as `hint`. */
 export class CragruError extends Error {
   /** Stable, machine readable, for example `DATA_RATING_RANGE`. */
   readonly code: string;

@@ -13,6 +13,7 @@ export function isKnownVersion(version: string): boolean {
   return numbersOf(version) !== undefined;
 }
 
+/** True for the version that a pretended server of the tests gives. */
 export function isTestServer(version: string): boolean {
   return version.endsWith(TEST_SERVER);
 }

@@ -80,7 +80,8 @@ export interface TrainingState {
  *   the rows in the batch. A row sums its occurrences in double, in sample order (for one sample: user, positive, negative).
  * - Adam (beta .9, .999, eps 1e-8; dense: every row moves each step) or SGD, in double, stored as float32. Empty batches
  *   take no step.
- * - The loss of an epoch is the mean of softplus(-x), without the L2 term, summed in double in sample order.
+ * - The loss of an epoch is the mean of softplus(-x), without the L2 term, summed in double in sample order; 0 without rows.
+ * - Parameters or a loss that leave the finite numbers reject with NATIVE_DIVERGED at the end of the epoch.
  */
 export interface BprInput {
   /** userCount rows, columns ascending, no duplicates. */
@@ -152,8 +153,9 @@ export interface AttentionInput {
 /**
  * Exact multiple-choice knapsack by dynamic programming, Eq. 4-5 of the paper: for each instance choose one level
  * x_c in 1..levels per category to maximise the sum of values[c][x_c - 1] under sum x_c = capacity ("exact") or <= capacity
- * ("atMost"). DP[0][0] = 0 and -Infinity elsewhere; sums in double, category order; ties take the smaller level, decided from
- * the last category backwards. Cost O(instances * categories * capacity * levels).
+ * ("atMost"). DP[0][0] = 0 and -Infinity elsewhere (under "atMost" 0 everywhere: what is left unspent comes first); sums in
+ * double, category order; ties take the smaller level, decided from the last category backwards.
+ * Cost O(instances * categories * capacity * levels).
  */
 export interface KnapsackInput {
   /** [instances, categories, levels] */

@@ -1,5 +1,5 @@
-import { outOfMemory } from "./check.js";
 import type { KernelName, Kernels } from "./kernels.js";
+import { outOfMemory } from "./reader.js";
 import { attentionWeights } from "./reference/attention.js";
 import { knapsack } from "./reference/knapsack.js";
 import { propagate } from "./reference/propagate.js";

@@ -32,6 +32,18 @@ export function needed<Need extends RetrievalNeed>(context: RetrievalContext, ne
   return part;
 }
 
+/** The categories of the context. @throws ConfigError when they are absent, or made for another catalogue than the rows. */
+export function neededCategories(context: RetrievalContext, name: string): Categories {
+  const categories = needed(context, "categories", name);
+  const { labels, names } = categories;
+  if (labels.length !== context.train.itemCount || !labels.every((label) => label < names.length)) {
+    throw new ConfigError("CONFIG_CATEGORIES", `The categories label ${labels.length} items with ${names.length} names; the rows have ${context.train.itemCount} items.`, {
+      hint: "Cluster the same data set that the rows come from: one label an item, each below the number of names.",
+    });
+  }
+  return categories;
+}
+
 /** @throws ConfigError unless `budget` is a whole number of at least 1. Returns it. */
 export function checkedBudget(budget: number): number {
   if (!Number.isInteger(budget) || budget < 1) {

@@ -1,15 +1,16 @@
 import { ConfigError } from "../core/errors.js";
 import { fingerprint } from "../core/fingerprint.js";
+import { log } from "../core/math.js";
 import type { RunOptions } from "../core/progress.js";
 import type { Dataset } from "../data/dataset.js";
 import { kMeans, silhouette } from "./kmeans.js";
-import { catalogueVectors, titleWords, type WordVectors } from "./wordvectors.js";
+import { catalogueVectors, genresOf, meanVector, titleFrequency, titleWords, unit, type WordVectors } from "./wordvectors.js";
 
 /** Item categories c_1..c_n of the paper (section III-B): one label an item, from public metadata only. */
 export interface Categories {
   /** Label of each item [itemCount], 0 .. names.length - 1. */
   labels: Uint32Array;
-  /** A readable name of each category: its genre words, or its most typical title words. */
+  /** A readable name of each category: its genre words, or the title words that set it apart. */
   names: string[];
   method: string;
   seed: number;
@@ -22,56 +23,46 @@ export interface Categories {
 }
 
 export interface ClusterOptions extends RunOptions {
-  /** Number of clusters; default 5, as in the paper. Fewer where the catalogue has fewer words. */
+  /** Number of clusters; default 5, as in the paper. Fewer where fewer words, or words with different vectors, are there. */
   k?: number;
   seed?: number;
   /** Default: {@link catalogueVectors}. */
   vectors?: WordVectors;
-  /** Cluster genre words, or whole titles (for catalogues without genres, as the paper does for Netflix). Default "auto". */
-  by?: "genres" | "titles" | "auto";
-  /** k-means starts; default 10. */
-  restarts?: number;
 }
 
 /**
- * Clusters the catalogue: genre words -> vectors -> standardised axes -> k-means. An item belongs to the cluster that holds most
- * of its genre words, ties to the smaller id; items without a known genre form a category of their own. No interaction is read,
- * so a forget request changes nothing here. The released code reduces to two axes and picks a random genre's cluster instead.
- * @throws ConfigError when genres are asked for and the catalogue has none.
+ * Clusters the catalogue: genre words -> vectors -> length 1 -> k-means. An item belongs to the cluster that holds most of its
+ * genre words, ties to the smaller id; items without a known genre form a category of their own. A catalogue without genres:
+ * whole titles (mean of their words, rare ones counting more), as the paper does for Netflix. No interaction is read, so a
+ * forget request changes nothing here. The released code standardises axes, reduces to two and picks a random genre's cluster.
+ * @throws ConfigError when k is no whole number of at least 1, or no word has a vector.
  */
 export async function clusterItems(dataset: Dataset, options: ClusterOptions = {}): Promise<Categories> {
-  const { k = 5, seed = 2020, vectors = catalogueVectors(dataset), by = "auto", restarts = 10 } = options;
+  const { k = 5, seed = 2020, vectors = catalogueVectors(dataset), signal } = options;
+  const run = { seed, ...(signal ? { signal } : {}) };
   const genres = genresOf(dataset);
-  if (by === "genres" && genres.length === 0) {
-    throw new ConfigError("CONFIG_CLUSTER_GENRES", `${dataset.name} has no genres to cluster.`, { hint: 'Use { by: "titles" }.' });
-  }
-  const run = { seed, restarts, ...(options.signal ? { signal: options.signal } : {}) };
-  if (by === "titles" || genres.length === 0) return clusterTitles(dataset, k, vectors, run);
+  if (genres.length === 0) return clusterTitles(dataset, k, vectors, run);
 
-  const unknownWords = genres.filter((genre) => !vectors.get(genre));
   const words = genres.filter((genre) => vectors.get(genre));
-  if (words.length === 0) {
-    throw new ConfigError("CONFIG_CLUSTER_VECTORS", `No genre of ${dataset.name} has a vector in ${vectors.origin}.`, { hint: "Leave `vectors` out to use the catalogue's own text." });
-  }
-  const points = standardised(words.map((word) => vectors.get(word)!), vectors.dimension);
-  const found = await kMeans(points, vectors.dimension, { k: Math.min(k, words.length), ...run });
+  const points = words.map((word) => Float64Array.from(vectors.get(word)!));
+  const found = await clustered(points, k, vectors, run, `genre of ${dataset.name}`);
   const cluster = new Map(words.map((word, at) => [word, found.labels[at]!]));
-  const count = Math.min(k, words.length);
   const labels = new Uint32Array(dataset.itemCount);
   let homeless = false;
   for (let item = 0; item < dataset.itemCount; item++) {
-    const votes = new Uint32Array(count);
+    const votes = new Uint32Array(found.count);
     for (const genre of dataset.genres(item)) {
       const label = cluster.get(genre);
       if (label !== undefined) votes[label]!++;
     }
-    const most = Math.max(...votes);
-    labels[item] = most > 0 ? votes.indexOf(most) : count;
+    const most = votes.reduce((a, b) => Math.max(a, b), 0);
+    labels[item] = most > 0 ? votes.indexOf(most) : found.count;
     homeless ||= most === 0;
   }
-  const names = Array.from({ length: count }, (_, label) => words.filter((word) => cluster.get(word) === label).join(", "));
+  const names = Array.from({ length: found.count }, (_, label) => words.filter((word) => cluster.get(word) === label).join(", "));
   if (homeless) names.push("no genre");
-  return categories(labels, names, `k-means of genre words, ${vectors.origin}`, seed, silhouette(points, vectors.dimension, found.labels, seed), unknownWords);
+  const unknownWords = genres.filter((genre) => !vectors.get(genre));
+  return categories(labels, names, `k-means of genre words, ${vectors.origin}`, seed, found.silhouette, unknownWords);
 }
 
 /** One category per genre, an item under its first genre; items without genre form their own. */
@@ -87,55 +78,49 @@ export function genreCategories(dataset: Dataset): Categories {
   return categories(labels, homeless ? [...genres, "no genre"] : genres, "genres as given", 0, 0, []);
 }
 
-async function clusterTitles(dataset: Dataset, k: number, vectors: WordVectors, run: { seed: number; restarts: number; signal?: AbortSignal }): Promise<Categories> {
-  const known: number[] = [], rows: Float32Array[] = [];
-  const unknown = new Set<string>();
+async function clusterTitles(dataset: Dataset, k: number, vectors: WordVectors, run: { seed: number; signal?: AbortSignal }): Promise<Categories> {
+  const frequency = titleFrequency(dataset);
+  const rarity = (word: string): number => log(1 + dataset.itemCount / frequency.get(word)!);
+  const known: number[] = [], points: Float64Array[] = [];
   for (let item = 0; item < dataset.itemCount; item++) {
-    const own: Float32Array[] = [];
-    for (const word of titleWords(dataset.title(item))) {
-      const vector = vectors.get(word);
-      if (vector) own.push(vector);
-      else unknown.add(word);
-    }
-    if (own.length === 0) continue;
+    const mean = meanVector(titleWords(dataset.title(item)), vectors, rarity);
+    if (!mean) continue;
     known.push(item);
-    rows.push(Float32Array.from({ length: vectors.dimension }, (_, axis) => own.reduce((sum, vector) => sum + vector[axis]!, 0) / own.length));
+    points.push(mean);
   }
-  if (rows.length === 0) {
-    throw new ConfigError("CONFIG_CLUSTER_VECTORS", `No title word of ${dataset.name} has a vector in ${vectors.origin}.`, { hint: "Leave `vectors` out to use the catalogue's own text." });
-  }
-  const points = standardised(rows, vectors.dimension);
-  const count = Math.min(k, rows.length);
-  const found = await kMeans(points, vectors.dimension, { k: count, ...run });
-  const labels = new Uint32Array(dataset.itemCount).fill(count);
+  const found = await clustered(points, k, vectors, run, `title word of ${dataset.name}`);
+  const labels = new Uint32Array(dataset.itemCount).fill(found.count);
   known.forEach((item, at) => { labels[item] = found.labels[at]!; });
-  const names = Array.from({ length: count }, (_, label) => typicalWords(dataset, known.filter((_, at) => found.labels[at] === label)));
+  const names = Array.from({ length: found.count }, (_, label) => typicalWords(dataset, labels, label, frequency));
   if (known.length < dataset.itemCount) names.push("no known word");
-  return categories(labels, names, `k-means of titles, ${vectors.origin}`, run.seed, silhouette(points, vectors.dimension, found.labels, run.seed), [...unknown].sort());
+  const unknownWords = [...frequency.keys()].filter((word) => !vectors.get(word)).sort();
+  return categories(labels, names, `k-means of titles, ${vectors.origin}`, run.seed, found.silhouette, unknownWords);
 }
 
-function genresOf(dataset: Dataset): string[] {
-  const genres = new Set<string>();
-  for (let item = 0; item < dataset.itemCount; item++) for (const genre of dataset.genres(item)) genres.add(genre);
-  return [...genres].sort();
-}
-
-/** The three commonest words of some titles, ties alphabetically. */
-function typicalWords(dataset: Dataset, items: readonly number[]): string {
-  const counts = new Map<string, number>();
-  for (const item of items) for (const word of new Set(titleWords(dataset.title(item)))) counts.set(word, (counts.get(word) ?? 0) + 1);
-  return [...counts].sort((a, b) => b[1] - a[1] || (a[0] < b[0] ? -1 : 1)).slice(0, 3).map(([word]) => word).join(", ");
-}
-
-/** Every axis to mean 0 and variance 1; an axis without variance becomes 0. */
-function standardised(rows: readonly Float32Array[], dimension: number): Float64Array {
-  const points = new Float64Array(rows.length * dimension);
-  for (let axis = 0; axis < dimension; axis++) {
-    const mean = rows.reduce((sum, row) => sum + row[axis]!, 0) / rows.length;
-    const deviation = Math.sqrt(rows.reduce((sum, row) => sum + (row[axis]! - mean) ** 2, 0) / rows.length);
-    if (deviation > 1e-9) rows.forEach((row, at) => { points[at * dimension + axis] = (row[axis]! - mean) / deviation; });
+/** k-means of directions: the angle between words is what their vectors mean, their lengths follow how common they are. */
+async function clustered(
+  rows: readonly Float64Array[], k: number, { dimension, origin }: WordVectors, run: { seed: number; signal?: AbortSignal }, what: string,
+): Promise<{ labels: Uint32Array; count: number; silhouette: number }> {
+  if (rows.length === 0) {
+    throw new ConfigError("CONFIG_CLUSTER_VECTORS", `No ${what} has a vector in ${origin}.`, { hint: "Leave `vectors` out to use the catalogue's own text." });
   }
-  return points;
+  const points = new Float64Array(rows.length * dimension);
+  rows.forEach((row, at) => points.set(unit(row), at * dimension));
+  const { labels, centroids } = await kMeans(points, dimension, { k: Math.min(k, rows.length), ...run });
+  return { labels, count: centroids.length / dimension, silhouette: await silhouette(points, dimension, labels, run) };
+}
+
+/** The three words that set the titles of a cluster apart: count times ln(rate here / rate in all titles), ties alphabetically. */
+function typicalWords(dataset: Dataset, labels: Uint32Array, label: number, frequency: ReadonlyMap<string, number>): string {
+  const counts = new Map<string, number>();
+  let size = 0;
+  labels.forEach((own, item) => {
+    if (own !== label) return;
+    size++;
+    for (const word of new Set(titleWords(dataset.title(item)))) counts.set(word, (counts.get(word) ?? 0) + 1);
+  });
+  const weights = [...counts].map(([word, count]) => ({ word, weight: count * log((count * dataset.itemCount) / (size * frequency.get(word)!)) }));
+  return weights.sort((a, b) => b.weight - a.weight || (a.word < b.word ? -1 : 1)).slice(0, 3).map(({ word }) => word).join(", ");
 }
 
 function categories(labels: Uint32Array, names: string[], method: string, seed: number, score: number, unknownWords: string[]): Categories {

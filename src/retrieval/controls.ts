@@ -3,7 +3,7 @@ import type { RunOptions } from "../core/progress.js";
 import { KeyedRandom, smallestKeys } from "../core/rng.js";
 import { checkedBudget } from "./categories.js";
 import { selectEach } from "./each.js";
-import { releasedFirst } from "./released.js";
+import { RELEASED_ROWS } from "./released.js";
 import type { RetrievalContext, Retriever } from "./retriever.js";
 
 export interface ControlOptions {
@@ -12,7 +12,7 @@ export interface ControlOptions {
 }
 
 export interface RecentOptions extends ControlOptions {
-  /** "released": the first ten rows, which the authors call "no strategy". Default "paper". */
+  /** "released": the first ten rows whatever the budget, which the authors call "no strategy". Default "paper". */
   variant?: "paper" | "released";
 }
 
@@ -28,11 +28,11 @@ export function randomRetriever(options: ControlOptions = {}): Retriever {
 /** Control, our reading of the paper's "no strategy": the B newest rows, ties by item; keyed draws without timestamps. */
 export function recentRetriever(options: RecentOptions = {}): Retriever {
   const { variant = "paper" } = options;
-  const budget = checkedBudget(options.budget ?? 100);
+  const budget = variant === "released" ? RELEASED_ROWS : checkedBudget(options.budget ?? 100);
   return control(variant === "paper" ? "recent" : "first ten (released)", budget, { budget, variant }, ({ seed }) => {
     const random = new KeyedRandom(seed, "history/keyed");
     return (history) => {
-      if (variant === "released") return releasedFirst(history);
+      if (variant === "released") return history.slice(0, Math.min(budget, history.length));
       const { timestamps, items } = history;
       if (!timestamps) return smallest(history, budget, random);
       const order = Array.from(items, (_, row) => row).sort((a, b) => timestamps[b]! - timestamps[a]! || items[a]! - items[b]!);

@@ -2,7 +2,7 @@ import { ConfigError } from "../core/errors.js";
 import type { RunOptions } from "../core/progress.js";
 import { KeyedRandom } from "../core/rng.js";
 import { allocate, largestRemainder } from "./allocate.js";
-import { checkedBudget, needed, rowsByCategory, sampleByCategory } from "./categories.js";
+import { checkedBudget, needed, neededCategories, rowsByCategory, sampleByCategory } from "./categories.js";
 import { selectEach } from "./each.js";
 import { releasedDiversity } from "./released.js";
 import type { HitRates, RetrievalContext, Retriever, Selector } from "./retriever.js";
@@ -14,7 +14,7 @@ export interface DiversityOptions {
   ratioMeaning?: "budgetShare" | "categoryShare";
   /** "exact" asks for sum x_c = K' (default, what the text means); "atMost" is Eq. 5 to the letter. */
   dpBoundary?: "exact" | "atMost";
-  /** "released" takes the smaller of both meanings, only for histories longer than the budget. Default "paper". */
+  /** "released" repeats the authors' recursive refill (see released.ts); default "paper". */
   variant?: "paper" | "released";
 }
 
@@ -33,21 +33,24 @@ export function diversityRetriever(options: DiversityOptions = {}): Retriever {
     options: { budget, ratioMeaning, dpBoundary, variant },
     needs: ["categories", "hitRates"],
     async prepare(context: RetrievalContext, run: RunOptions = {}): Promise<Selector> {
-      const categories = needed(context, "categories", "diversity");
+      const categories = neededCategories(context, "diversity");
       const hitRates = needed(context, "hitRates", "diversity");
-      const best = await solveRatios(context, hitRates, dpBoundary, run);
+      if (hitRates.categories !== categories.names.length) {
+        throw new ConfigError("CONFIG_HIT_RATES", `M has ${hitRates.categories} categories, the items have ${categories.names.length}.`, {
+          hint: "Measure M with the same categories that the context carries.",
+        });
+      }
+      const { levels, whole, total, capacity } = await solveRatios(context, hitRates, dpBoundary, run);
       const random = new KeyedRandom(context.seed, "history/diversity");
-      const { ratios } = best;
       return {
-        details: { categories: categories.names, hitRates: hitRates.origin, ratios, total: best.total, capacity: best.capacity },
+        details: { categories: categories.names, hitRates: hitRates.origin, ratios: levels.map((level) => level / whole), total, capacity: capacity / whole },
         select: (requests, more: RunOptions = {}) => selectEach(requests, more, ({ history }) => {
           const rows = rowsByCategory(history, categories);
-          const available = rows.map((own) => own.length);
-          if (variant === "released") return releasedDiversity(history, rows, ratios, budget, random);
-          const wanted = Math.min(budget, history.length);
+          if (variant === "released") return releasedDiversity(history, rows, levels.map((level) => level / whole), budget, random);
+          const available = rows.map((own) => own.length), wanted = Math.min(budget, history.length);
           const slots = ratioMeaning === "budgetShare"
-            ? allocate(ratios, available, wanted)
-            : fillTo(available.map((count, at) => Math.min(count, Math.ceil(ratios[at]! * count))), ratios, available, wanted);
+            ? allocate(levels, available, wanted)
+            : fillTo(available.map((count, at) => Math.ceil(levels[at]! * count / whole)), levels, available, wanted);
           return sampleByCategory(history, rows, slots, random);
         }),
       };
@@ -55,27 +58,31 @@ export function diversityRetriever(options: DiversityOptions = {}): Retriever {
   };
 }
 
-/** x* as shares of the whole: one ratio per category, a multiple of `unit`, and the total M it reaches. */
+/**
+ * x* in levels of M's unit, one per category, 1 to `levels`; `whole` levels are 100 %. `capacity` is K' in levels, `total` the
+ * sum of M that x* reaches.
+ * @throws ConfigError when the unit does not divide 1 or M has another number of values than it says.
+ */
 export async function solveRatios(
-  { kernels }: Pick<RetrievalContext, "kernels">, { values, categories, levels, unit }: HitRates,
+  { kernels }: Pick<RetrievalContext, "kernels">, { values, categories, levels, unit }: Omit<HitRates, "origin">,
   boundary: "exact" | "atMost" = "exact", run: RunOptions = {},
-): Promise<{ ratios: number[]; total: number; capacity: number }> {
+): Promise<{ levels: number[]; whole: number; total: number; capacity: number }> {
   const whole = Math.round(1 / unit);
-  if (Math.abs(whole * unit - 1) > 1e-9 || values.length !== categories * levels) {
+  if (!(Math.abs(whole * unit - 1) <= 1e-9) || values.length !== categories * levels || values.length === 0) {
     throw new ConfigError("CONFIG_HIT_RATES", `M has ${values.length} values for ${categories} categories of ${levels} levels, unit ${unit}.`, {
       hint: "The unit must divide 1, for example 0.05, and M must hold one value per category and level.",
     });
   }
-  // One category alone holds at most levels * unit, and every category takes at least one unit.
+  // Every category takes at least one level and at most all of its own.
   const capacity = Math.max(categories, Math.min(whole, categories * levels));
   const { choices, totals } = await kernels.knapsack({ values, instances: 1, categories, levels, capacity, boundary }, run);
-  return { ratios: Array.from(choices, (level) => Math.round(level * unit * 1e12) / 1e12), total: totals[0]!, capacity };
+  return { levels: Array.from(choices), whole, total: totals[0]!, capacity };
 }
 
 /** Category shares do not sum to B: cut them in proportion when they are too many, refill by the ratios when too few. */
-function fillTo(slots: readonly number[], ratios: readonly number[], available: readonly number[], wanted: number): Uint32Array {
+function fillTo(slots: readonly number[], levels: readonly number[], available: readonly number[], wanted: number): Uint32Array {
   const sum = slots.reduce((total, count) => total + count, 0);
   if (sum >= wanted) return largestRemainder(slots, wanted);
-  const more = allocate(ratios, available.map((count, at) => count - slots[at]!), wanted - sum);
+  const more = allocate(levels, available.map((count, at) => count - slots[at]!), wanted - sum);
   return more.map((count, at) => count + slots[at]!);
 }

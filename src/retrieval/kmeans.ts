@@ -7,61 +7,71 @@ export interface KMeansOptions extends RunOptions {
   seed: number;
   /** Independent k-means++ starts; the lowest inertia wins, ties to the earlier. Default 10. */
   restarts?: number;
-  /** Default 100. */
-  iterations?: number;
 }
 
 export interface KMeansResult {
   /** Cluster of each point [n], numbered by first appearance. */
   labels: Uint32Array;
-  /** [k, dimension] */
+  /** [k, dimension]; fewer rows than asked for where fewer than k points are distinct: no cluster is empty. */
   centroids: Float64Array;
   /** Sum of squared distances of points to their centroids. */
   inertia: number;
+  /** Rounds of the winning start. */
   iterations: number;
 }
+
+const ROUNDS = 100;
 
 /**
  * Lloyd's k-means from k-means++ starts (Arthur and Vassilvitskii, SODA 2007), in double, with keyed draws (stream cluster):
  * the same points and seed give the same bytes. Ties go to the smaller cluster. A cluster that runs empty takes the point
  * farthest from its own centroid. Labels are renumbered by first appearance, so restarts do not shuffle names.
- * Cost O(restarts * iterations * points * k * dimension).
- * @throws ConfigError when there are fewer points than clusters.
+ * Cost O(restarts * rounds * points * k * dimension), at most 100 rounds.
+ * @throws ConfigError when there are fewer points than clusters, or a point is not finite.
  */
 export async function kMeans(points: Float64Array, dimension: number, options: KMeansOptions): Promise<KMeansResult> {
-  const { k, seed, restarts = 10, iterations = 100, signal } = options;
+  const { k, seed, restarts = 10, signal } = options;
   const count = points.length / dimension;
   if (!Number.isInteger(k) || k < 1 || !Number.isInteger(count) || count < k) {
     throw new ConfigError("CONFIG_CLUSTERS", `${count} points cannot make ${k} clusters.`, { hint: "Ask for fewer clusters, at least 1." });
+  }
+  if (!Number.isInteger(restarts) || restarts < 1) {
+    throw new ConfigError("CONFIG_CLUSTERS", `restarts must be a whole number of at least 1, not ${restarts}.`, { hint: "Leave it out for 10." });
+  }
+  if (!points.every(Number.isFinite)) {
+    throw new ConfigError("CONFIG_CLUSTERS", "A point to cluster holds a value that is not a finite number.", { hint: "Check the word vectors." });
   }
   const random = new KeyedRandom(seed, "cluster");
   const breather = new Breather(signal);
   let best: KMeansResult | undefined;
   for (let restart = 0; restart < restarts; restart++) {
-    const centroids = start(points, dimension, k, random, restart);
+    const centroids = await start(points, dimension, k, random, restart, breather);
     const labels = new Uint32Array(count).fill(NONE);
     const distances = new Float64Array(count);
-    let round = 0, inertia = Infinity;
-    for (let moved = true; moved && round < iterations; round++) {
-      moved = assign(points, dimension, centroids, labels, distances);
+    let round = 0;
+    for (let moved = true; moved && round < ROUNDS; round++) {
+      moved = await assign(points, dimension, centroids, labels, distances, breather);
       moved = repairEmpty(labels, distances, k) || moved;
       average(points, dimension, labels, centroids);
-      await breather.pause();
     }
-    assign(points, dimension, centroids, labels, distances);
-    inertia = distances.reduce((sum, distance) => sum + distance, 0);
-    if (!best || inertia < best.inertia) best = { labels: labels.slice(), centroids: centroids.slice(), inertia, iterations: round };
+    await assign(points, dimension, centroids, labels, distances, breather);
+    const inertia = distances.reduce((sum, distance) => sum + distance, 0);
+    if (!best || inertia < best.inertia) best = { labels, centroids, inertia, iterations: round };
   }
-  return renumber(best!, dimension, k);
+  return renumber(best!, dimension);
 }
 
 /**
  * Mean silhouette (Rousseeuw 1987), -1..1: how much closer points are to their own cluster than to the next one. Points alone
- * in a cluster count 0. More than `limit` points are sampled (keyed). O(limit^2 * dimension).
+ * in a cluster count 0, and so does everything where there is one cluster. More than `limit` points are sampled (keyed, stream
+ * cluster). O(limit^2 * dimension).
  */
-export function silhouette(points: Float64Array, dimension: number, labels: Uint32Array, seed: number, limit = 1000): number {
-  const random = new KeyedRandom(seed, "sample/user");
-  const chosen = smallestKeys(Array.from(labels, (_, point) => random.key(point)), limit);
+export async function silhouette(
+  points: Float64Array, dimension: number, labels: Uint32Array, { seed, limit = 1000, signal }: { seed: number; limit?: number; signal?: AbortSignal },
+): Promise<number> {
+  const random = new KeyedRandom(seed, "cluster");
+  const breather = new Breather(signal);
+  const chosen = smallestKeys(Array.from(labels, (_, point) => random.key(NONE, point)), limit);
   const k = labels.reduce((most, label) => Math.max(most, label + 1), 0);
   let sum = 0;
   for (const a of chosen) {
@@ -71,6 +81,7 @@ export function silhouette(points: Float64Array, dimension: number, labels: Uint
       totals[labels[b]!]! += Math.sqrt(squaredDistance(points, a * dimension, points, b * dimension, dimension));
       counts[labels[b]!]!++;
     }
+    await breather.pause();
     const own = labels[a]!;
     let next = Infinity;
     for (let label = 0; label < k; label++) if (label !== own && counts[label]! > 0) next = Math.min(next, totals[label]! / counts[label]!);
@@ -82,7 +93,7 @@ export function silhouette(points: Float64Array, dimension: number, labels: Uint
   return chosen.length > 0 ? sum / chosen.length : 0;
 }
 
-function start(points: Float64Array, dimension: number, k: number, random: KeyedRandom, restart: number): Float64Array {
+async function start(points: Float64Array, dimension: number, k: number, random: KeyedRandom, restart: number, breather: Breather): Promise<Float64Array> {
   const count = points.length / dimension;
   const centroids = new Float64Array(k * dimension);
   const nearest = new Float64Array(count).fill(Infinity);
@@ -97,12 +108,18 @@ function start(points: Float64Array, dimension: number, k: number, random: Keyed
     }
     let left = random.uniform(restart, NONE, cluster + 1) * total;
     chosen = 0;
-    // All remaining points coincide with a centroid: any of them will do, and the repair keeps clusters filled.
+    // Where all points coincide with centroids (total 0) this ends at the last point, and the cluster stays empty.
     while (chosen < count - 1 && (left -= nearest[chosen]!) >= 0) chosen++;
+    await breather.pause();
   }
 }
 
-function assign(points: Float64Array, dimension: number, centroids: Float64Array, labels: Uint32Array, distances: Float64Array): boolean {
+/** Points between two looks at the clock. */
+const STRIDE = 256;
+
+async function assign(
+  points: Float64Array, dimension: number, centroids: Float64Array, labels: Uint32Array, distances: Float64Array, breather: Breather,
+): Promise<boolean> {
   const k = centroids.length / dimension;
   let moved = false;
   for (let point = 0; point < labels.length; point++) {
@@ -117,10 +134,12 @@ function assign(points: Float64Array, dimension: number, centroids: Float64Array
     moved ||= labels[point] !== best;
     labels[point] = best;
     distances[point] = least;
+    if (point % STRIDE === STRIDE - 1 && breather.due()) await breather.pause();
   }
   return moved;
 }
 
+/** Gives each empty cluster the point farthest from its centroid, while some point is away from its own. */
 function repairEmpty(labels: Uint32Array, distances: Float64Array, k: number): boolean {
   const sizes = new Uint32Array(k);
   for (const label of labels) sizes[label]!++;
@@ -129,7 +148,7 @@ function repairEmpty(labels: Uint32Array, distances: Float64Array, k: number): b
     if (sizes[cluster]! > 0) continue;
     let far = -1;
     for (let point = 0; point < labels.length; point++) {
-      if (sizes[labels[point]!]! > 1 && (far < 0 || distances[point]! > distances[far]!)) far = point;
+      if (distances[point]! > (far < 0 ? 0 : distances[far]!) && sizes[labels[point]!]! > 1) far = point;
     }
     if (far < 0) break;
     sizes[labels[far]!]!--;
@@ -152,11 +171,11 @@ function average(points: Float64Array, dimension: number, labels: Uint32Array, c
   for (let at = 0; at < centroids.length; at++) centroids[at]! /= Math.max(1, sizes[Math.floor(at / dimension)]!);
 }
 
-function renumber(result: KMeansResult, dimension: number, k: number): KMeansResult {
+/** Numbers clusters by first appearance and drops those without a point. */
+function renumber(result: KMeansResult, dimension: number): KMeansResult {
   const names = new Map<number, number>();
   for (const label of result.labels) if (!names.has(label)) names.set(label, names.size);
-  for (let cluster = 0; cluster < k; cluster++) if (!names.has(cluster)) names.set(cluster, names.size);
-  const centroids = new Float64Array(k * dimension);
+  const centroids = new Float64Array(names.size * dimension);
   for (const [from, to] of names) centroids.set(result.centroids.subarray(from * dimension, (from + 1) * dimension), to * dimension);
   return { ...result, centroids, labels: result.labels.map((label) => names.get(label)!) };
 }

@@ -1,7 +1,7 @@
 import type { RunOptions } from "../core/progress.js";
 import { KeyedRandom } from "../core/rng.js";
 import { largestRemainder } from "./allocate.js";
-import { checkedBudget, needed, rowsByCategory, sampleByCategory } from "./categories.js";
+import { checkedBudget, neededCategories, rowsByCategory, sampleByCategory } from "./categories.js";
 import { selectEach } from "./each.js";
 import { releasedPreference } from "./released.js";
 import type { RetrievalContext, Retriever, Selector } from "./retriever.js";
@@ -27,7 +27,7 @@ export function preferenceRetriever(options: PreferenceOptions = {}): Retriever 
     options: { budget, variant },
     needs: ["categories"],
     async prepare(context: RetrievalContext): Promise<Selector> {
-      const categories = needed(context, "categories", "preference");
+      const categories = neededCategories(context, "preference");
       const random = new KeyedRandom(context.seed, "history/preference");
       return {
         details: { categories: categories.names, silhouette: categories.silhouette },

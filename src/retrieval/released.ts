@@ -10,40 +10,41 @@ import { sampleByCategory } from "./categories.js";
 import { selectEach } from "./each.js";
 import type { RetrievalRequest } from "./retriever.js";
 
-/** "No strategy": the first ten rows in table order. */
-export function releasedFirst(history: Interactions): Interactions {
-  return history.slice(0, Math.min(10, history.length));
-}
+/** "No strategy" shows this many rows, the first of the table. */
+export const RELEASED_ROWS = 10;
 
-/**
- * Ratio of each category rounded to two digits; per round max(1, min(floor(100 r), floor(n_c r))) rows of every category that
- * has some left, again and again until at least `budget` rows are taken: it may overshoot by the number of categories - 1.
- */
+/** The preference filter: shares of the categories in the history, rounded to two digits once, then {@link refilled}. */
 export function releasedPreference(history: Interactions, rows: readonly number[][], budget: number, random: KeyedRandom): Interactions {
   if (history.length <= budget) return history;
-  const slots = rows.map(() => 0);
-  let left = rows.map((own) => own.length), taken = 0;
-  while (taken < budget) {
-    const total = left.reduce((sum, count) => sum + count, 0);
-    const ratios = left.map((count) => Math.round((count / total) * 100) / 100);
-    left = left.map((count, at) => {
-      if (count === 0) return 0;
-      const more = Math.min(count, Math.max(1, Math.min(Math.floor(budget * ratios[at]!), Math.floor(count * ratios[at]!))));
-      slots[at]! += more;
-      taken += more;
-      return count - more;
-    });
-  }
-  return sampleByCategory(history, rows, slots, random);
+  return sampleByCategory(history, rows, refilled(rows, rows.map((own) => Math.round((own.length / history.length) * 100) / 100), budget), random);
 }
 
-/** The smaller of both meanings of a ratio: x_c of the budget and x_c of the category's rows. Usually fewer than `budget` rows. */
+/** The diversity filter: x* in place of the user's own shares, then {@link refilled} as well. */
 export function releasedDiversity(
   history: Interactions, rows: readonly number[][], ratios: readonly number[], budget: number, random: KeyedRandom,
 ): Interactions {
   if (history.length <= budget) return history;
-  const slots = rows.map((own, at) => Math.min(Math.floor(ratios[at]! * budget), Math.floor(ratios[at]! * own.length)));
-  return sampleByCategory(history, rows, slots, random);
+  return sampleByCategory(history, rows, refilled(rows, ratios, budget), random);
+}
+
+/**
+ * Rows per category. A round gives every category that has rows left max(1, min(floor(missing * ratio), floor(left * ratio)));
+ * rounds follow with the same ratios until at least `budget` rows are given. The last round gives every category a row, also
+ * when one row is missing: with 5 categories up to 4 rows too many. Each round gives a row at least, so it ends.
+ */
+function refilled(rows: readonly number[][], ratios: readonly number[], budget: number): number[] {
+  const slots = rows.map(() => 0);
+  for (let missing = budget; missing > 0;) {
+    const round = rows.map((own, at) => {
+      const left = own.length - slots[at]!;
+      return left === 0 ? 0 : Math.max(1, Math.min(Math.floor(missing * ratios[at]!), Math.floor(left * ratios[at]!)));
+    });
+    round.forEach((more, at) => {
+      slots[at]! += more;
+      missing -= more;
+    });
+  }
+  return slots;
 }
 
 /**

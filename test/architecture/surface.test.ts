@@ -80,7 +80,7 @@ describe("the surface of src", () => {
 
   it("documents every exported function and class", () => {
     expect(files.flatMap(undocumented)).toEqual([]);
-    expect(undocumented(parse("src/a.ts", "export const f = () => 1; export class C {} export const n = 1; /** Says. */ export function g() {}")))
+    expect(undocumented(parse("src/a.ts", "export const f = () => 1; export class C {} export const n = 1;\n/** Says. */\nexport function g() {}")))
       .toEqual(["src/a.ts:1", "src/a.ts:1"]);
   });
 

@@ -2,7 +2,6 @@ import { existsSync } from "node:fs";
 import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { ConfigError } from "../../core/errors.js";
-import { partOf } from "../../core/progress.js";
 import type { Prompt } from "../../core/prompt.js";
 import { assertEvidence } from "../../data/guards.js";
 import { chooseGenerator } from "../../generation/choose.js";
@@ -97,7 +96,7 @@ export async function recommend(options: RecommendStepOptions = {}): Promise<Rec
   const made = await readStep<PromptRecord>(run, "prompt", split);
   const source = stepFolder(run, "prompt"), folder = stepFolder(run, "recommend");
   const lists = await readCandidates(join(source, "candidates.jsonl"), made.candidatesHash, dataset);
-  const prompts = await readPrompts(join(source, "prompts.jsonl"), made.promptsHash, dataset, lists, made.settings.profile, partOf(options, 0, 20, "prompts"));
+  const prompts = await readPrompts(join(source, "prompts.jsonl"), made.promptsHash, dataset, lists, made.settings.profile, signal ? { signal } : {});
   for (const { user, evidence, candidates } of prompts) assertEvidence({ user, evidence, candidates: candidates.map(({ item }) => item), split });
 
   const choice = await chooseGenerator(config.generator, {
@@ -122,7 +121,7 @@ export async function recommend(options: RecommendStepOptions = {}): Promise<Rec
     const live = record(choice.generator, file);
     const generator = known > 0 ? resuming(live, replay(file), present, engine) : live;
     const { completions, counts } = await generateAll(prompts, generator, {
-      ...partOf(options, 0, 1, "answers"), onFailure: config.onFailure, ...(config.concurrency === undefined ? {} : { concurrency: config.concurrency }),
+      ...(signal ? { signal } : {}), ...(options.onProgress ? { onProgress: options.onProgress } : {}), onFailure: config.onFailure, ...(config.concurrency === undefined ? {} : { concurrency: config.concurrency }),
     });
     const byUser = new Map(completions.map((completion) => [completion.user, completion]));
     const rankings = Array.from(lists.values(), (list) => {

@@ -13,6 +13,8 @@ export interface Graph {
   scales: Float32Array;
 }
 
+/** The bipartite graph of the positives, users first, with 1 / sqrt(degree) of every row. Cost O(edges). */
+/** Both sides of the graph from the users' rows: the item rows are the transpose. Cost O(edges + rows). */
 export function buildGraph(positives: Csr, userCount: number, itemCount: number): Graph {
   const { offsets: userOffsets, columns: userColumns } = positives;
   const edges = userColumns.length, rows = userCount + itemCount;
@@ -35,12 +37,14 @@ export function buildGraph(positives: Csr, userCount: number, itemCount: number)
   return { rows, offsets, columns, scales };
 }
 
-/** Scratch of {@link applyS}: two arrays of [rows, dimension]. */
+/** Scratch of {@link applyS}: scaled rows [rows, dimension] and the sums of one row [dimension]. */
 export interface PropagateScratch {
   scaled: Float32Array;
   sums: Float32Array;
 }
 
+/** Work space of propagations over `rows` rows: made once, used in every step. */
+/** Scratch for a graph of `rows` rows. */
 export function propagateScratch(rows: number, dimension: number): PropagateScratch {
   return { scaled: new Float32Array(rows * dimension), sums: new Float32Array(dimension) };
 }

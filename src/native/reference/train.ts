@@ -20,10 +20,14 @@ import { applyS, buildGraph, propagateScratch } from "./propagate.js";
 import { drawEpoch, rowUsers, type EpochSamples } from "./sample.js";
 import { Ticker } from "./ticker.js";
 
+/** `Kernels.bprEpoch`, plainly. @throws NativeError on a state or an input that the contract refuses */
+/** Epochs of BPR (Rendle et al., UAI 2009). Cost of an epoch: O(rows * dimension + batches * parameters). */
 export async function bprEpoch(state: TrainingState, input: BprInput, options?: RunOptions): Promise<EpochResult> {
   return train("bprEpoch", checkOptions(options), checkTraining("bprEpoch", state, input, true));
 }
 
+/** `Kernels.lightGcnEpoch`, plainly. @throws NativeError on a state or an input that the contract refuses */
+/** Epochs of LightGCN (He et al., SIGIR 2020). Each batch propagates twice: O(batches * layers * rows * dimension). */
 export async function lightGcnEpoch(state: TrainingState, input: LightGcnInput, options?: RunOptions): Promise<EpochResult> {
   return train("lightGcnEpoch", checkOptions(options), checkTraining("lightGcnEpoch", state, input, true));
 }

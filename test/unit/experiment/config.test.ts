@@ -1,0 +1,49 @@
+import { describe, expect, it } from "vitest";
+import { ConfigError } from "../../../src/core/errors.js";
+import { DEFAULT_CONFIG, resolveConfig, type RunConfig } from "../../../src/experiment/config.js";
+import { presetOf, PRESETS } from "../../../src/experiment/presets.js";
+
+describe("the configuration of a run", () => {
+  it("is the default when nothing is given, and undefined counts as not given", () => {
+    expect(resolveConfig()).toEqual(DEFAULT_CONFIG);
+    expect(resolveConfig({ seed: undefined as never, users: 7 })).toEqual({ ...DEFAULT_CONFIG, users: 7 });
+  });
+
+  it("forgets users under the released protocol unless told otherwise", () => {
+    expect(resolveConfig({ protocol: "released" }).forget).toEqual({ unit: "users", ratio: 0.1 });
+    expect(resolveConfig({ protocol: "released", forget: { unit: "users", ratio: 0.3 } }).forget.ratio).toBe(0.3);
+  });
+
+  const wrong: [keyof RunConfig | "forget.unit" | "forget.ratio", unknown, string][] = [
+    ["protocol", "loose", "strict, released"], ["forget.unit", "genres", "interactions, users"], ["forget.ratio", 1.5, "below 1"],
+    ["seed", -1, "0 to 4294967295"], ["backbones", ["ease"], "bpr, lightgcn"], ["backbones", [], "one or more"],
+    ["retrievers", ["attention", "attention"], "each name once"], ["candidateSources", ["exact"], "full, remain, popularity"],
+    ["generator", "gpt", "ollama:<model>"], ["generator", "ollama:", "ollama:<model>"], ["candidates", 0, "1 to 1000"], ["history", 0.5, "1 to 10000"],
+    ["clusters", 101, "1 to 100"], ["users", -3, "0 to"], ["onFailure", "ignore", "throw, backbone"], ["concurrency", 0, "1 to 1024"],
+    ["device", "tpu", "auto, cuda, cpu, js"], ["threads", 999, "1 to 256"], ["dataset", "ml-3m", "ml-100k"],
+  ];
+  it.each(wrong)("refuses %s = %j and says what is allowed", (option, value, allowed) => {
+    const [name, part] = option.split(".") as [keyof RunConfig, string | undefined];
+    const given = part ? { [name]: { unit: "interactions", ratio: 0.1, [part]: value } } : { [name]: value };
+    const attempt = (): RunConfig => resolveConfig(given as Partial<RunConfig>);
+    expect(attempt).toThrow(ConfigError);
+    expect(attempt).toThrow(option);
+    expect(attempt).toThrow(allowed);
+  });
+
+  it("refuses sizes of invented data for real data, and interactions as the released unit", () => {
+    expect(() => resolveConfig({ dataset: "ml-100k", synthetic: { users: 5 } })).toThrow(/synthetic/);
+    expect(() => resolveConfig({ protocol: "released", forget: { unit: "interactions", ratio: 0.1 } })).toThrow(/whole users/);
+    expect(() => resolveConfig({ sed: 1 } as never)).toThrow(/no option "sed"/);
+  });
+});
+
+describe("presets", () => {
+  it("lists what exists and nothing else", () => {
+    expect(presetOf("quick").config.dataset).toBe("synthetic");
+    for (const absent of ["table-2", "figure-4", "toString"]) {
+      expect(() => presetOf(absent)).toThrow(`Presets of this version: ${Object.keys(PRESETS).join(", ")}.`);
+    }
+    expect(Object.keys(PRESETS)).toEqual(["quick", "table-1"]);
+  });
+});
