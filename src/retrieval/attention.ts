@@ -1,7 +1,7 @@
 import { ConfigError } from "../core/errors.js";
 import type { Interactions } from "../core/interactions.js";
 import { log } from "../core/math.js";
-import type { RunOptions } from "../core/progress.js";
+import { Breather, type RunOptions } from "../core/progress.js";
 import { KeyedRandom } from "../core/rng.js";
 import type { Kernels } from "../native/kernels.js";
 import { checkedBudget, needed } from "./categories.js";
@@ -20,7 +20,7 @@ export interface AttentionOptions {
   pool?: "max" | "mean";
   /** "context": vectors of the backbone or the catalogue's text (default); "random": keyed noise, the control. */
   vectors?: "context" | "random";
-  /** Adds the log of the rating, scaled to (0, 1], to every logit: liked rows weigh more. Default false. */
+  /** Adds the log of the rating, scaled to [1/11, 1], to every logit: liked rows weigh more. Default false. */
   ratingPrior?: boolean;
   /** Settings of trained projections. */
   training?: ProjectionOptions;
@@ -51,16 +51,20 @@ export function attentionRetriever(options: AttentionOptions = {}): Retriever {
     options: { budget, heads, projections, pool, vectors, ratingPrior, variant, ...(projections === "trained" ? { training } : {}) },
     needs: vectors === "random" || variant === "released" ? [] : ["itemVectors"],
     async prepare(context: RetrievalContext, run: RunOptions = {}): Promise<Selector> {
-      if (variant === "released" || vectors === "random") {
-        const noise = randomVectors(context.train.itemCount, context.seed);
-        if (variant === "released") {
-          return { details: { vectors: noise.origin }, select: (requests, more = {}) => releasedAttention(requests, noise, budget, more) };
-        }
-        return selector(context, { ...noise, keyValues: noise.values }, { vectors: noise.origin });
+      const { itemCount } = context.train;
+      if (variant === "released") {
+        const noise = randomVectors(itemCount, context.seed);
+        return { details: { vectors: noise.origin }, select: (requests, more = {}) => releasedAttention(requests, noise, budget, more) };
       }
-      const given = needed(context, "itemVectors", "attention");
-      if (given.dimension % heads !== 0) {
-        throw new ConfigError("CONFIG_HEADS", `${heads} heads do not divide item vectors of width ${given.dimension}.`, { hint: "Choose a divisor, for example 8 for width 64." });
+      const given = vectors === "random" ? randomVectors(itemCount, context.seed) : needed(context, "itemVectors", "attention");
+      const { values, dimension } = given;
+      if (dimension % heads !== 0) {
+        throw new ConfigError("CONFIG_HEADS", `${heads} heads do not divide item vectors of width ${dimension}.`, { hint: "Choose a divisor, for example 8 for width 64." });
+      }
+      if (values.length !== itemCount * dimension || !values.every(Number.isFinite)) {
+        throw new ConfigError("CONFIG_ITEM_VECTORS", `The item vectors (${given.origin}) are not ${itemCount} rows of ${dimension} finite numbers.`, {
+          hint: "Take them from a backbone fitted on this data set.",
+        });
       }
       if (projections === "slice") return selector(context, { ...given, keyValues: given.values }, { vectors: given.origin });
       const trained = await trainProjections(context, given, { heads, ...training }, run);
@@ -70,16 +74,26 @@ export function attentionRetriever(options: AttentionOptions = {}): Retriever {
 
   function selector(context: RetrievalContext, space: Pick<Projections, "values" | "keyValues" | "dimension">, details: Record<string, unknown>): Selector {
     const { min, max } = context.ratingScale;
-    const prior = (rating: number): number => log((rating - min + (max - min) / 10) / ((max - min) * 1.1));
+    const span = max - min;
+    // From 1/11 for the lowest rating to 1 for the highest; a scale of one value weighs all rows alike.
+    const prior = (rating: number): number => (span > 0 ? log((Math.min(max, Math.max(min, rating)) - min + span / 10) / (span * 1.1)) : 0);
     return {
       details,
       select: async (requests, { signal, onProgress }: RunOptions = {}) => {
-        const selected: Interactions[] = [];
-        for (let at = 0; at < requests.length; at += BLOCK) {
-          const block = requests.slice(at, at + BLOCK);
-          const weights = await pooledWeights(context.kernels, block, space, heads, pool, ratingPrior ? prior : undefined, signal);
-          block.forEach(({ history }, index) => selected.push(strongest(history, weights[index]!, budget)));
-          onProgress?.(selected.length, requests.length, "attention");
+        signal?.throwIfAborted();
+        const breather = new Breather(signal);
+        const selected = requests.map(({ history }) => history);
+        // Only who has more rows than the budget holds needs weights.
+        const long = requests.flatMap(({ history }, at) => (history.length > budget ? [at] : []));
+        for (let from = 0; from < long.length; from += BLOCK) {
+          const block = long.slice(from, from + BLOCK);
+          const weights = await pooledWeights(
+            context.kernels, block.map((at) => requests[at]!), space, heads, pool, ratingPrior ? prior : undefined, signal ? { signal } : {});
+          for (const [place, at] of block.entries()) {
+            selected[at] = strongest(requests[at]!.history, weights[place]!, budget);
+            await breather.pause();
+          }
+          onProgress?.(from + block.length, long.length, "attention");
         }
         return selected;
       },
@@ -88,12 +102,12 @@ export function attentionRetriever(options: AttentionOptions = {}): Retriever {
 }
 
 /**
- * One pooled weight per history row of each request. Rows of one request sum to 1 for each candidate before pooling; requests
- * whose history fits any budget still get their weights, for notebooks that want to look at them.
+ * One pooled weight per history row of each request. The rows of one request sum to 1 for each candidate before pooling; a
+ * request without candidates has weights 0, so that ties decide. `space` holds query and key vectors, [itemCount, dimension].
  */
 export async function pooledWeights(
   kernels: Kernels, requests: readonly RetrievalRequest[], space: { values: Float32Array; keyValues: Float32Array; dimension: number },
-  heads: number, pool: "max" | "mean", prior?: (rating: number) => number, signal?: AbortSignal,
+  heads: number, pool: "max" | "mean", prior?: (rating: number) => number, run: RunOptions = {},
 ): Promise<Float32Array[]> {
   const { dimension } = space;
   const queryOffsets = new Uint32Array(requests.length + 1), keyOffsets = new Uint32Array(requests.length + 1);
@@ -109,13 +123,12 @@ export async function pooledWeights(
     if (bias) history.ratings.forEach((rating, row) => { bias[keyOffsets[at]! + row] = prior!(rating); });
   });
   const pooled = await kernels.attentionWeights(
-    { queries, queryOffsets, keys, keyOffsets, dimension, heads, output: pool, ...(bias ? { bias } : {}) }, signal ? { signal } : {});
+    { queries, queryOffsets, keys, keyOffsets, dimension, heads, output: pool, ...(bias ? { bias } : {}) }, run);
   return requests.map((_, at) => pooled.subarray(keyOffsets[at]!, keyOffsets[at + 1]!));
 }
 
 /** The `budget` rows with the largest weights, ties to the lower item. */
 function strongest(history: Interactions, weights: Float32Array, budget: number): Interactions {
-  if (budget >= history.length) return history;
   const order = Array.from(weights, (_, row) => row).sort((a, b) => weights[b]! - weights[a]! || history.items[a]! - history.items[b]!);
   return history.select(order.slice(0, budget));
 }
@@ -126,4 +139,3 @@ function randomVectors(itemCount: number, seed: number): { values: Float32Array;
   for (let item = 0; item < itemCount; item++) random.normals(item, values.subarray(item * RANDOM_DIMENSION, (item + 1) * RANDOM_DIMENSION));
   return { values, dimension: RANDOM_DIMENSION, origin: "random normals" };
 }
-

@@ -97,6 +97,9 @@ async function clusterTitles(dataset: Dataset, k: number, vectors: WordVectors, 
   return categories(labels, names, `k-means of titles, ${vectors.origin}`, run.seed, found.silhouette, unknownWords);
 }
 
+/** Genre words are few and starts cost nothing; thousands of titles take seconds a start. */
+const MANY = 1000;
+
 /** k-means of directions: the angle between words is what their vectors mean, their lengths follow how common they are. */
 async function clustered(
   rows: readonly Float64Array[], k: number, { dimension, origin }: WordVectors, run: { seed: number; signal?: AbortSignal }, what: string,
@@ -106,7 +109,7 @@ async function clustered(
   }
   const points = new Float64Array(rows.length * dimension);
   rows.forEach((row, at) => points.set(unit(row), at * dimension));
-  const { labels, centroids } = await kMeans(points, dimension, { k: Math.min(k, rows.length), ...run });
+  const { labels, centroids } = await kMeans(points, dimension, { k: Math.min(k, rows.length), restarts: rows.length < MANY ? 50 : 5, ...run });
   return { labels, count: centroids.length / dimension, silhouette: await silhouette(points, dimension, labels, run) };
 }
 

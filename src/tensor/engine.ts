@@ -36,11 +36,11 @@ export async function loadTensorEngine(options: { backend?: TensorBackend | "aut
   }
   const tf: TensorFlow = await import("@tensorflow/tfjs");
   tf.enableProdMode(); // Else the cpu backend prints a banner at its first use.
-  await import("@tensorflow/tfjs-backend-wasm");
-  for (const backend of asked === "cpu" ? (["cpu"] as const) : asked === "wasm" ? (["wasm"] as const) : (["wasm", "cpu"] as const)) {
+  if (asked !== "cpu") await import("@tensorflow/tfjs-backend-wasm");
+  for (const backend of asked === "auto" ? (["wasm", "cpu"] as const) : ([asked] as const)) {
     if (!(await tf.setBackend(backend))) continue;
     await tf.ready();
-    return { tf, backend, description: `TensorFlow.js ${tf.version["tfjs"] ?? ""} (${backend})` };
+    return { tf, backend: backend as TensorBackend, description: `TensorFlow.js ${tf.version["tfjs"] ?? ""} (${backend})` };
   }
   throw new ConfigError("CONFIG_TENSOR", `The tensor backend "${asked}" did not start.`, { hint: "Use CRAGRU_TENSOR=cpu." });
 }

@@ -63,7 +63,6 @@ interface Built {
   model: FittedBackbone;
   popularity: FittedBackbone;
   selector: Selector;
-  categories: Categories | undefined;
   residuals: string[];
 }
 
@@ -78,6 +77,8 @@ export class Cragru implements Unlearner {
   private holdings: Holdings | undefined;
   private frozen: FittedBackbone | undefined;
   private built: Built | undefined;
+  /** Read from the catalogue alone, so a forget request leaves them as they are. */
+  private clusters: Categories | undefined;
   /** Counts requests: an answer that was begun before a request is never handed out after it. */
   private epoch = 0;
 
@@ -99,6 +100,7 @@ export class Cragru implements Unlearner {
     this.holdings = new Holdings(split);
     this.built = undefined;
     this.frozen = undefined;
+    this.clusters = undefined;
     this.epoch++;
     await this.build(options);
   }
@@ -183,7 +185,7 @@ export class Cragru implements Unlearner {
 
   /** Item categories in use; undefined when the retriever needs none. */
   get categories(): Categories | undefined {
-    return this.built?.categories;
+    return this.clusters;
   }
 
   /** What the retriever prepared from D_r: x*, projections, losses. */
@@ -264,8 +266,10 @@ export class Cragru implements Unlearner {
     const rest = partOf(options, 1, 2, `prepare ${retriever.name}`);
     const needs = new Set(retriever.needs);
     const words = (): WordVectors => this.options.clusters?.vectors ?? catalogueVectors(split.dataset);
-    const categories = needs.has("categories") || needs.has("hitRates")
-      ? await clusterItems(split.dataset, { k: this.options.clusters?.k ?? 5, seed, vectors: words(), ...signalOf(options) }) : undefined;
+    if (needs.has("categories") || needs.has("hitRates")) {
+      this.clusters ??= await clusterItems(split.dataset, { k: this.options.clusters?.k ?? 5, seed, vectors: words(), ...signalOf(options) });
+    }
+    const categories = this.clusters;
     let hitRates: HitRates | undefined;
     if (needs.has("hitRates")) {
       const neighbours = await itemKnn().fit(train, fit);
@@ -286,7 +290,7 @@ export class Cragru implements Unlearner {
     }
     if (released && forgotten.length > 0) residuals.push("protocol released: forgotten rows stay in the mask, in M and in the backbone, as the authors coded it");
     this.refuseStale(begun);
-    const built = { model, popularity, selector, categories, residuals };
+    const built = { model, popularity, selector, residuals };
     this.built = built;
     return built;
   }
