@@ -1,8 +1,9 @@
 import type { Command } from "commander";
 import { cluster } from "../experiment/steps/cluster.js";
 import { DEFAULT_RUN } from "../experiment/steps/folder.js";
+import { defined } from "../experiment/defined.js";
 import { execute, type Streams } from "./execute.js";
-import { common, defined, whole, type CommonOptions } from "./options.js";
+import { common, whole, type CommonOptions } from "./options.js";
 
 interface Flags extends CommonOptions {
   run: string;
@@ -14,7 +15,8 @@ interface Flags extends CommonOptions {
 export function addCluster(program: Command, streams: Streams): void {
   const command = program.command("cluster")
     .summary("2: cluster the items into categories")
-    .description("Step 2: clusters genre words (or titles) by their vectors; an item belongs to the cluster of most of its words. Reads no interactions.")
+    .description("Step 2: clusters genre words (or titles) by their vectors; an item belongs to the cluster of most of its words. "
+      + "Reads no interactions.")
     .option("--k <n>", "number of categories (default 5)", whole)
     .option("--vectors <file>", "word vectors in the word2vec binary format (default: from the catalogue's own text)")
     .option("--run <folder>", "the run's folder", DEFAULT_RUN);

@@ -1,7 +1,8 @@
 import type { Command } from "commander";
 import { doctor } from "../experiment/doctor.js";
+import { defined } from "../experiment/defined.js";
 import { execute, type Streams } from "./execute.js";
-import { common, defined, type CommonOptions } from "./options.js";
+import { common, type CommonOptions } from "./options.js";
 
 interface Flags extends CommonOptions {
   host?: string;
@@ -11,7 +12,8 @@ interface Flags extends CommonOptions {
 export function addDoctor(program: Command, streams: Streams): void {
   const command = program.command("doctor")
     .summary("what runs here, and how fast")
-    .description("Native faces (each kernel checked against the reference), GPU, tensor engine, Ollama, data, and the one command that would make it faster.")
+    .description("Native faces (each kernel checked against the reference), GPU, tensor engine, Ollama, data, "
+      + "and the one command that would make it faster.")
     .option("--host <address>", "Ollama server (default OLLAMA_HOST)");
   common(command, "cragru doctor", "CRAGRU_DEVICE=js cragru doctor");
   command.action(async (flags: Flags) => {

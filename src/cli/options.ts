@@ -1,6 +1,7 @@
 import { InvalidArgumentError, Option, type Command } from "commander";
 import { DEVICE_NAMES, type DeviceName } from "../native/load.js";
 import type { SyntheticOptions } from "../data/synthetic.js";
+import { defined } from "../experiment/defined.js";
 
 /** Options that every verb takes. */
 export interface CommonOptions {
@@ -61,9 +62,4 @@ export interface SyntheticFlags {
 export function syntheticOf({ syntheticUsers, syntheticItems, syntheticMean }: SyntheticFlags): { synthetic?: SyntheticOptions } {
   const given = defined({ users: syntheticUsers, items: syntheticItems, meanPerUser: syntheticMean });
   return Object.keys(given).length > 0 ? { synthetic: given } : {};
-}
-
-/** The entries that have a value. */
-export function defined<T extends object>(entries: T): { [Key in keyof T]?: Exclude<T[Key], undefined> } {
-  return Object.fromEntries(Object.entries(entries).filter(([, value]) => value !== undefined)) as { [Key in keyof T]?: Exclude<T[Key], undefined> };
 }

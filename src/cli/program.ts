@@ -11,6 +11,10 @@ import { addRecommend } from "./recommend.js";
 import { addRun } from "./run.js";
 import { addSplit } from "./split.js";
 
+const EXAMPLES = [
+  "cragru run quick", "cragru run quick --dataset ml-100k",
+  "cragru split ml-100k && cragru cluster && cragru prompt && cragru recommend && cragru evaluate",
+];
 const OK = 0, FAILED = 1, WRONG_USAGE = 2, INTERRUPTED = 130, TERMINATED = 143;
 
 /**
@@ -36,7 +40,7 @@ export function programOf(streams: Streams): Command {
     .exitOverride()
     .configureOutput({ writeOut: (text) => streams.stdout.write(text), writeErr: (text) => streams.stderr.write(text) })
     .showHelpAfterError("(cragru <verb> --help shows the options)")
-    .addHelpText("after", "\nExamples:\n  $ cragru run quick\n  $ cragru run quick --dataset ml-100k\n  $ cragru split ml-100k && cragru cluster && cragru prompt && cragru recommend && cragru evaluate");
+    .addHelpText("after", `\nExamples:\n${EXAMPLES.map((example) => `  $ ${example}`).join("\n")}`);
   for (const add of [addSplit, addCluster, addPrompt, addRecommend, addEvaluate, addRun, addData, addDoctor]) add(program, streams);
   return program;
 }

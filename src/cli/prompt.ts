@@ -4,8 +4,9 @@ import { DEFAULT_RUN } from "../experiment/steps/folder.js";
 import { prompt } from "../experiment/steps/prompt.js";
 import type { ProfileChoice } from "../experiment/steps/promptfile.js";
 import { CANDIDATE_SOURCES, type CandidateSource } from "../unlearning/cragru.js";
+import { defined } from "../experiment/defined.js";
 import { execute, type Streams } from "./execute.js";
-import { common, defined, whole, type CommonOptions } from "./options.js";
+import { common, whole, type CommonOptions } from "./options.js";
 
 interface Flags extends CommonOptions {
   run: string;
@@ -25,7 +26,8 @@ export function addPrompt(program: Command, streams: Streams): void {
     .description("Step 3: fits the backbone if need be, takes its candidates, filters each user's remaining history and writes the prompts.")
     .addOption(new Option("--backbone <name>", "model that proposes candidates (default bpr)").choices(BACKBONE_NAMES))
     .addOption(new Option("--retriever <name>", "filter of the history (default attention)").choices(RETRIEVER_NAMES))
-    .addOption(new Option("--candidate-source <name>", "what the candidates' model saw: full (frozen, the paper; default), remain (fitted on D_r), popularity").choices(CANDIDATE_SOURCES))
+    .addOption(new Option("--candidate-source <name>",
+      "what the candidates' model saw: full (frozen, the paper; default), remain (fitted on D_r), popularity").choices(CANDIDATE_SOURCES))
     .option("--candidates <n>", "candidates in a prompt (default 50)", whole)
     .option("--history <n>", "rows of history in a prompt, at most (default 100)", whole)
     .option("--users <n>", "users to write prompts for, 0 for all (default 1000)", whole)

@@ -1,8 +1,9 @@
 import { Option, type Command } from "commander";
 import { DEFAULT_RUN } from "../experiment/steps/folder.js";
 import { recommend } from "../experiment/steps/recommend.js";
+import { defined } from "../experiment/defined.js";
 import { execute, type Streams } from "./execute.js";
-import { common, defined, whole, type CommonOptions } from "./options.js";
+import { common, whole, type CommonOptions } from "./options.js";
 
 interface Flags extends CommonOptions {
   run: string;
@@ -17,10 +18,12 @@ interface Flags extends CommonOptions {
 export function addRecommend(program: Command, streams: Streams): void {
   const command = program.command("recommend")
     .summary("4: let the generator score the candidates; resumes")
-    .description("Step 4: sends every prompt and writes the lists. Each answer is kept as it arrives: after Ctrl-C or a crash the same command goes on.")
+    .description("Step 4: sends every prompt and writes the lists. Each answer is kept as it arrives: "
+      + "after Ctrl-C or a crash the same command goes on.")
     .option("--generator <spec>", "auto (default), embedded, ollama:<model> or replay:<file>")
     .option("--host <address>", "Ollama server (default OLLAMA_HOST)")
-    .addOption(new Option("--on-failure <choice>", "what a failed answer becomes: an error (default), or the backbone's order, counted").choices(["throw", "backbone"]))
+    .addOption(new Option("--on-failure <choice>", "what a failed answer becomes: an error (default), or the backbone's order, counted")
+      .choices(["throw", "backbone"]))
     .option("--concurrency <n>", "requests in flight at once", whole)
     .option("--restart", "throw the answers of an earlier run away")
     .option("--run <folder>", "the run's folder", DEFAULT_RUN);

@@ -4,8 +4,9 @@ import { PRESETS } from "../experiment/presets.js";
 import { run } from "../experiment/run.js";
 import type { Protocol } from "../data/split.js";
 import type { CandidateSource } from "../unlearning/cragru.js";
+import { defined } from "../experiment/defined.js";
 import { execute, type Streams } from "./execute.js";
-import { common, defined, list, share, synthetic, syntheticOf, whole, type CommonOptions, type SyntheticFlags } from "./options.js";
+import { common, list, share, synthetic, syntheticOf, whole, type CommonOptions, type SyntheticFlags } from "./options.js";
 
 interface Flags extends CommonOptions, SyntheticFlags {
   dataset?: string;
@@ -30,10 +31,14 @@ interface Flags extends CommonOptions, SyntheticFlags {
 export function addRun(program: Command, streams: Streams): void {
   const command = program.command("run")
     .summary("all five steps, as a named experiment")
-    .description(`A named experiment:\n${Object.values(PRESETS).map(({ name, summary }) => `  ${name.padEnd(9)}${summary}`).join("\n")}\nMethods with a result of the same configuration, data and code are not computed again.`)
+    .description([
+      "A named experiment:", ...Object.values(PRESETS).map(({ name, summary }) => `  ${name.padEnd(9)}${summary}`),
+      "Methods with a result of the same configuration, data and code are not computed again.",
+    ].join("\n"))
     .argument("[preset]", "which experiment", "quick")
     .option("--dataset <name>", "synthetic (default), ml-100k, ml-1m, ml-latest-small, netflix, or a folder")
-    .addOption(new Option("--protocol <name>", "strict (default), or released: as the authors coded it, with known leaks").choices(["strict", "released"]))
+    .addOption(new Option("--protocol <name>", "strict (default), or released: as the authors coded it, with known leaks")
+      .choices(["strict", "released"]))
     .option("--forget <share>", "share to forget (default 0.1)", share)
     .addOption(new Option("--unit <unit>", "what the share counts (default interactions)").choices(["interactions", "users"]))
     .option("--backbones <names>", "bpr,lightgcn", list)
@@ -45,7 +50,8 @@ export function addRun(program: Command, streams: Streams): void {
     .option("--history <n>", "rows of history in a prompt, at most (default 100)", whole)
     .option("--clusters <n>", "item categories (default 5)", whole)
     .option("--users <n>", "users to evaluate, 0 for all (default 1000)", whole)
-    .addOption(new Option("--on-failure <choice>", "what a failed answer becomes: an error (default), or the backbone's order, counted").choices(["throw", "backbone"]))
+    .addOption(new Option("--on-failure <choice>", "what a failed answer becomes: an error (default), or the backbone's order, counted")
+      .choices(["throw", "backbone"]))
     .option("--concurrency <n>", "requests in flight at once", whole)
     .option("--results <folder>", "folder of all results", "results");
   common(synthetic(command), "cragru run quick", "cragru run quick --dataset ml-100k --unit users", "cragru run table-1");

@@ -3,8 +3,9 @@ import type { ForgetUnit } from "../experiment/config.js";
 import { DEFAULT_RUN } from "../experiment/steps/folder.js";
 import { split } from "../experiment/steps/split.js";
 import type { Protocol, SplitRatio } from "../data/split.js";
+import { defined } from "../experiment/defined.js";
 import { execute, type Streams } from "./execute.js";
-import { common, defined, share, synthetic, syntheticOf, type CommonOptions, type SyntheticFlags } from "./options.js";
+import { common, share, synthetic, syntheticOf, type CommonOptions, type SyntheticFlags } from "./options.js";
 
 interface Flags extends CommonOptions, SyntheticFlags {
   run: string;
@@ -23,7 +24,8 @@ export function addSplit(program: Command, streams: Streams): void {
     .argument("<dataset>", "synthetic, ml-100k, ml-1m, ml-latest-small, netflix, or a folder of RecBole atomic files")
     .option("--forget <share>", "share to forget (default 0.1)", share)
     .addOption(new Option("--unit <unit>", "what the share counts (default interactions)").choices(["interactions", "users"]))
-    .addOption(new Option("--protocol <name>", "strict (default), or released: as the authors coded it, with known leaks").choices(["strict", "released"]))
+    .addOption(new Option("--protocol <name>", "strict (default), or released: as the authors coded it, with known leaks")
+      .choices(["strict", "released"]))
     .addOption(new Option("--ratio <ratio>", "train, valid and test (default 70/10/20)").choices(["70/10/20", "80/10/10"]))
     .option("--accept-licence", "download the data if need be; you have read its terms (cragru data <name>)")
     .option("--run <folder>", "the run's folder", DEFAULT_RUN);

@@ -3,6 +3,7 @@ import { LICENCES, licenceText, type Licence } from "../data/licence.js";
 import { loadDataset } from "../data/load.js";
 import { partOf, type RunOptions } from "../core/progress.js";
 import { statistics, type DatasetStatistics } from "../data/statistics.js";
+import { defined } from "./defined.js";
 
 export interface DataOptions extends RunOptions {
   /** Says that you read the licence and agree; nothing is downloaded without it. */
@@ -27,7 +28,8 @@ export class DataReport {
       ...(this.licence ? [licenceText(this.licence), ""] : []),
       this.statistics.toString(),
       `  ${this.source}`,
-      `  fingerprint ${this.fingerprint.slice(0, 16)}${this.download ? `, ${this.download.status === "present" ? "already there" : "downloaded"}: ${this.download.folder}` : ""}`,
+      `  fingerprint ${this.fingerprint.slice(0, 16)}`,
+      ...(this.download ? [`  ${this.download.status === "present" ? "was there" : "downloaded"}: ${this.download.folder}`] : []),
     ].join("\n");
   }
 }
@@ -40,10 +42,10 @@ export class DataReport {
 export async function data(name: string, options: DataOptions = {}): Promise<DataReport> {
   const { acceptLicence, root } = options;
   const licence = Object.hasOwn(LICENCES, name) ? LICENCES[name] : undefined;
-  const place = root === undefined ? {} : { root };
+  const place = defined({ root });
   let download: DataReport["download"];
   if (licence) {
-    const { folder, status, bytes } = await fetchDataset(name, { ...partOf(options, 0, 2, "download"), ...place, ...(acceptLicence === undefined ? {} : { acceptLicence }) });
+    const { folder, status, bytes } = await fetchDataset(name, { ...partOf(options, 0, 2, "download"), ...place, ...defined({ acceptLicence }) });
     download = { folder, status, bytes };
   }
   const dataset = await loadDataset(name, { ...partOf(options, 1, 2, "read"), ...place });

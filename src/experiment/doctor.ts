@@ -10,6 +10,7 @@ import { askModels, askVersion } from "../generation/transport.js";
 import { describeNative, loadKernels, type LoadOptions, type NativeDescription } from "../native/load.js";
 import { referenceKernels } from "../native/reference.js";
 import { loadTensorEngine } from "../tensor/engine.js";
+import { defined } from "./defined.js";
 import { checkKernels, type KernelCheck } from "./kernelcheck.js";
 import { packageVersion } from "./version.js";
 
@@ -75,7 +76,7 @@ export class DoctorReport {
       ...(native.reason === undefined ? [] : [`          ${native.reason}`]),
       `cuda      ${native.cuda.text}`,
       `tensors   ${tensor}`,
-      ...ollama.map(({ host, version, models, error }) => `ollama    ${host}: ${error ?? `version ${version}, ${models.length > 0 ? models.join(", ") : "no models"}`}`),
+      ...ollama.map((probe) => `ollama    ${probe.host}: ${serverText(probe)}`),
       `data      ${dataFolder}: ${data.map(({ name, folder }) => `${name} ${folder === undefined ? "no" : "yes"}`).join(", ")}`,
       "",
       alignColumns([["kernel", ...faces, faces.length > 1 ? "against js" : ""], ...rows]),
@@ -92,13 +93,14 @@ export class DoctorReport {
  */
 export async function doctor(options: DoctorOptions = {}): Promise<DoctorReport> {
   const { device, threads, host, root = dataRoot(), signal } = options;
-  const load: LoadOptions = { ...(device ? { device } : {}), ...(threads === undefined ? {} : { threads }) };
+  const load: LoadOptions = defined({ device, threads });
   const native = describeNative(load);
   const reference = referenceKernels();
   const faces = native.face === "js" ? [reference] : [reference, loadKernels(load)];
   const kernels = await checkKernels(faces, options);
   const ollama = await Promise.all(parseHosts(host ?? process.env["OLLAMA_HOST"]).map((each) => probe(each, signal)));
-  const data = Object.entries(FOLDERS).map(([name, folders]) => ({ name, folder: folders.map((folder) => join(root, folder)).find((folder) => existsSync(folder)) }));
+  const data = Object.entries(FOLDERS).map(([name, folders]) =>
+    ({ name, folder: folders.map((folder) => join(root, folder)).find((folder) => existsSync(folder)) }));
   const tensor = await tensorLabel();
   return new DoctorReport({
     node: process.version, cragru: packageVersion(), platform: `${process.platform} ${process.arch}`, cores: availableParallelism(),
@@ -131,6 +133,10 @@ async function tensorLabel(): Promise<string> {
   return description;
 }
 
+function serverText({ version, models, error }: OllamaProbe): string {
+  return error ?? `version ${version}, ${models.length > 0 ? models.join(", ") : "no models"}`;
+}
+
 /** The first of these that applies: the cheapest large gain. */
 function adviceFor(native: NativeDescription, ollama: readonly OllamaProbe[]): DoctorParts["advice"] {
   if (native.face === "js") {
@@ -138,11 +144,14 @@ function adviceFor(native: NativeDescription, ollama: readonly OllamaProbe[]): D
   }
   const serving = ollama.find(({ version }) => version !== undefined);
   if (serving && serving.models.length === 0) {
-    return { command: `ollama pull ${DEFAULT_MODEL}`, why: "the server answers but has no model; without one the embedded ranker answers, which is no LLM" };
+    return { command: `ollama pull ${DEFAULT_MODEL}`, why: "the server has no model; until then the embedded ranker answers, which is no LLM" };
   }
   return undefined;
 }
 
 function compact(value: number): string {
-  return value >= 1e9 ? `${(value / 1e9).toFixed(1)} G` : value >= 1e6 ? `${(value / 1e6).toFixed(1)} M` : value >= 1e3 ? `${(value / 1e3).toFixed(1)} k` : value.toFixed(0);
+  for (const [size, prefix] of [[1e9, "G"], [1e6, "M"], [1e3, "k"]] as const) {
+    if (value >= size) return `${(value / size).toFixed(1)} ${prefix}`;
+  }
+  return value.toFixed(0);
 }

@@ -97,7 +97,9 @@ function genreCounts(dataset: Dataset, rows: Interactions): Map<string, number> 
  * Answers for one user before and after he withdraws rows: with the frozen backbone (the paper's way, whose weights still
  * remember) and with one fitted on D_r. Three answers of the generator and one more training.
  */
-export async function makeExample(workshop: Workshop, backbone: SharedBackbone, choice: ExampleChoice, options: RunOptions = {}): Promise<Example> {
+export async function makeExample(
+  workshop: Workshop, backbone: SharedBackbone, choice: ExampleChoice, options: RunOptions = {},
+): Promise<Example> {
   const { bench, engine } = workshop;
   const { split, dataset, config } = bench;
   const { user, genre, extra } = choice;
@@ -149,7 +151,8 @@ function itemsOf({ dataset }: Bench, { items }: Ranking, genre: string | undefin
 export function exampleText(example: Example): string {
   const { user, profile, genre, withdrawn, lines, vanished, lists, engine, retriever } = example;
   const person = [profile.age === undefined ? "" : `age ${profile.age}`, profile.occupation ?? ""].filter((word) => word !== "").join(", ");
-  const what = genre === undefined ? `${withdrawn.rows} rows` : `${withdrawn.rows} rows, among them all ${withdrawn.ofGenre} of the genre ${genre}`;
+  const what = `${withdrawn.rows} rows${genre === undefined ? "" : `, among them all ${withdrawn.ofGenre} of the genre ${genre}`}`;
+  const shown = vanished.length > SHOWN_LINES ? `, the first ${SHOWN_LINES}` : "";
   const cells = Array.from({ length: LIST_LENGTH }, (_, at) => [
     String(at + 1).padStart(2), ...lists.map(({ items }) => (items[at] ? itemText(items[at], genre) : "")),
   ]);
@@ -160,9 +163,11 @@ export function exampleText(example: Example): string {
   return [
     `One user, before and after (cragru ${retriever}, ${engine})`,
     `  User ${user}${person === "" ? "" : ` (${person})`} withdraws ${what}.`,
-    `  The prompt printed ${lines.before} rows of history and prints ${lines.after} now: ${vanished.length} are gone, ${fresh} took their place. Gone${vanished.length > SHOWN_LINES ? `, the first ${SHOWN_LINES}` : ""}:`,
+    `  The prompt printed ${lines.before} rows of history and prints ${lines.after} now: ${vanished.length} are gone, `
+      + `${fresh} took their place. Gone${shown}:`,
     ...vanished.slice(0, SHOWN_LINES).map((line) => `    - ${lineText(line)}`),
-    `  The top ${LIST_LENGTH} (${genre === undefined ? "" : `* ${genre}, `}! withdrawn by this user; such a film may be shown again, like any film never rated)`,
+    `  The top ${LIST_LENGTH} (${genre === undefined ? "" : `* ${genre}, `}! withdrawn by this user; `
+      + "such a film may be shown again, like any film never rated)",
     ...table.map((row) => `  ${row.map((cell, column) => cell.padEnd(widths[column]!)).join("  ").trimEnd()}`),
   ].join("\n");
 }

@@ -59,7 +59,8 @@ function casesOf(): Case[] {
   const users = table(USERS, 0), items = table(ITEMS, USERS);
   const offsets = Uint32Array.from({ length: USERS + 1 }, (_, user) => user * EACH);
   const columns = new Uint32Array(USERS * EACH);
-  for (let user = 0; user < USERS; user++) for (let at = 0; at < EACH; at++) columns[user * EACH + at] = Math.floor((at * ITEMS) / EACH) + ((user * 7) % Math.floor(ITEMS / EACH));
+  const gap = ITEMS / EACH;
+  for (let row = 0; row < columns.length; row++) columns[row] = (row % EACH) * gap + ((Math.floor(row / EACH) * 7) % gap);
   const positives: Csr = { offsets, columns };
   const parameters = new Float32Array(users.length + items.length);
   parameters.set(users);
@@ -68,10 +69,15 @@ function casesOf(): Case[] {
     userCount: USERS, itemCount: ITEMS, dimension: DIMENSION, parameters: parameters.slice(),
     first: new Float32Array(parameters.length), second: new Float32Array(parameters.length), step: 0,
   });
-  const training = { positives, seed: 1, firstEpoch: 0, epochs: 2, batchCount: 4, learningRate: 0.01, regularisation: 0.001, optimiser: "adam" } as const;
+  const training = {
+    positives, seed: 1, firstEpoch: 0, epochs: 2, batchCount: 4, learningRate: 0.01, regularisation: 0.001, optimiser: "adam",
+  } as const;
   const instances = 50, categories = 5, levels = 10;
   const values = Float64Array.from({ length: instances * categories * levels }, (_, at) => random.uniform(at, 1));
-  const keyOffsets = Uint32Array.from({ length: 11 }, (_, user) => user * 50), queryOffsets = Uint32Array.from({ length: 11 }, (_, user) => user * 20);
+  const every = (step: number): Uint32Array => Uint32Array.from({ length: 11 }, (_, user) => user * step);
+  const keyOffsets = every(50), queryOffsets = every(20);
+  const graph = { userCount: USERS, itemCount: ITEMS, dimension: DIMENSION, parameters, positives, layers: 2 };
+  const choice = { values, instances, categories, levels, capacity: 20, boundary: "exact" } as const;
   return [
     {
       kernel: "scoreTopK", units: USERS * ITEMS, unit: "scores",
@@ -90,7 +96,7 @@ function casesOf(): Case[] {
     },
     {
       kernel: "propagate", units: 4 * columns.length, unit: "edges",
-      run: async (kernels, options) => [await kernels.propagate({ userCount: USERS, itemCount: ITEMS, dimension: DIMENSION, parameters, positives, layers: 2 }, signalOf(options))],
+      run: async (kernels, options) => [await kernels.propagate(graph, signalOf(options))],
     },
     {
       kernel: "attentionWeights", units: 10 * 50 * 20, unit: "weights",
@@ -101,7 +107,7 @@ function casesOf(): Case[] {
     {
       kernel: "knapsack", units: instances, unit: "instances",
       run: async (kernels, options) => {
-        const { choices, totals } = await kernels.knapsack({ values, instances, categories, levels, capacity: 20, boundary: "exact" }, signalOf(options));
+        const { choices, totals } = await kernels.knapsack(choice, signalOf(options));
         return [choices, totals];
       },
     },

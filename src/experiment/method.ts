@@ -39,7 +39,6 @@ export interface Bench {
   code: string;
   /** Folder of all results. */
   results: string;
-  note: (text: string) => void;
 }
 
 /** The lists of one method and how they came about. */
@@ -93,7 +92,10 @@ export async function runMethod(bench: Bench, plan: MethodPlan, options: RunOpti
   const answers = answersOf(produced);
   const manifest: Manifest = {
     format: "cragru-result-1", key, method: plan.label,
-    dataset: { name: dataset.name, fingerprint: dataset.fingerprint, source: dataset.source, users: dataset.userCount, items: dataset.itemCount, rows: dataset.length },
+    dataset: {
+      name: dataset.name, fingerprint: dataset.fingerprint, source: dataset.source,
+      users: dataset.userCount, items: dataset.itemCount, rows: dataset.length,
+    },
     split: split.toJSON(),
     ...(split.warning === undefined ? {} : { warning: split.warning }),
     device: bench.device,

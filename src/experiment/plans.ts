@@ -12,6 +12,7 @@ import { Cragru, type CandidateSource } from "../unlearning/cragru.js";
 import { retrain } from "../unlearning/retrain.js";
 import type { ForgetRequest, Receipt } from "../unlearning/unlearner.js";
 import type { RetrieverName } from "./config.js";
+import { defined } from "./defined.js";
 import type { Bench, MethodPlan } from "./method.js";
 import { retrieverOf, type SharedBackbone } from "./recipes.js";
 
@@ -104,7 +105,8 @@ export function cragruPlan(workshop: Workshop, backbone: SharedBackbone, retriev
         rankings, receipts: [receipt], completions, withoutHistory: withoutHistory.length,
         seconds: { ...seconds, serve: serving() },
         details: {
-          retrieval: method.retrieval, categories: method.categories ? { names: method.categories.names, hash: method.categories.hash } : undefined,
+          retrieval: method.retrieval,
+          categories: method.categories ? { names: method.categories.names, hash: method.categories.hash } : undefined,
           template: prompts[0]?.templateHash, prompts: prompts.length, ...violations,
           tokensEstimated: prompts.reduce((sum, prompt) => sum + prompt.tokenEstimate, 0), fit: method.model?.report,
         },
@@ -122,12 +124,13 @@ export function requestOf(split: Split): ForgetRequest {
 }
 
 /** A CRAGRU with the bench's configuration. */
-export function cragruOf({ bench, kernels, generator }: Workshop, backbone: Backbone, retriever: RetrieverName, source: CandidateSource): Cragru {
+export function cragruOf(
+  { bench, kernels, generator }: Workshop, backbone: Backbone, retriever: RetrieverName, source: CandidateSource,
+): Cragru {
   const { config } = bench;
   return new Cragru({
     backbone, retriever: retrieverOf(retriever, config.history), generator, candidates: config.candidates, candidateSource: source,
-    onFailure: config.onFailure, clusters: { k: config.clusters }, seed: config.seed, kernels,
-    ...(config.concurrency === undefined ? {} : { concurrency: config.concurrency }),
+    onFailure: config.onFailure, clusters: { k: config.clusters }, seed: config.seed, kernels, ...defined({ concurrency: config.concurrency }),
   });
 }
 
@@ -153,7 +156,8 @@ async function learnAndForget(bench: Bench, method: Method, borrowed: () => numb
   const receipt = await method.forget(requestOf(bench.split), partOf(options, 1, 2, "forget"));
   const rebuild = receipt.seconds.rebuild + borrowed();
   const { locate, apply } = receipt.seconds;
-  return { receipt: { ...receipt, seconds: { locate, apply, rebuild } }, seconds: { learn, locate, apply, rebuild, forget: locate + apply + rebuild } };
+  const seconds = { learn, locate, apply, rebuild, forget: locate + apply + rebuild };
+  return { receipt: { ...receipt, seconds: { locate, apply, rebuild } }, seconds };
 }
 
 function signalOf({ signal }: RunOptions): { signal?: AbortSignal } {

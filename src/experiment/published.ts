@@ -155,7 +155,8 @@ const SECONDS: readonly (readonly [PublishedMethod, ...number[]])[] = [
 /** Table III. */
 export const publishedSeconds: Published<PublishedSeconds> = {
   source: `${PAPER}, Table III`,
-  rows: SECONDS.flatMap(([method, ...seconds]) => SECONDS_COLUMNS.map(([dataset, backbone], at) => ({ dataset, backbone, method, seconds: seconds[at]! }))),
+  rows: SECONDS.flatMap(([method, ...seconds]) =>
+    SECONDS_COLUMNS.map(([dataset, backbone], at) => ({ dataset, backbone, method, seconds: seconds[at]! }))),
 };
 
 /** The "improve" line of Table III, in the order of its columns: second best over CRAGRU, as printed. */

@@ -11,6 +11,7 @@ import { chooseGenerator } from "../generation/choose.js";
 import { engineId } from "../generation/replay.js";
 import { describeNative, loadKernels, type LoadOptions } from "../native/load.js";
 import { resolveConfig, type RunConfig } from "./config.js";
+import { defined } from "./defined.js";
 import { readJson, writeFolder, writeJson } from "./draft.js";
 import { chooseExample, makeExample, type Example } from "./example.js";
 import { runMethod, type Bench, type MethodPlan } from "./method.js";
@@ -47,27 +48,28 @@ export async function run(preset = "quick", options: ExperimentOptions = {}): Pr
   const { signal, onProgress, results = "results", root, note = () => undefined, ...given } = options;
   const { config: defaults } = presetOf(preset);
   const config = resolveConfig(given, defaults);
-  const progress: RunOptions = { ...(signal ? { signal } : {}), ...(onProgress ? { onProgress } : {}) };
+  const progress: RunOptions = defined({ signal, onProgress });
   if (preset === "table-1") return tableOne(config, given.dataset, root, progress, note);
 
   const started = performance.now();
-  const native: LoadOptions = { device: config.device, ...(config.threads === undefined ? {} : { threads: config.threads }) };
+  const native: LoadOptions = { device: config.device, ...defined({ threads: config.threads }) };
   const kernels = loadKernels(native);
   const dataset = await loadDataset(config.dataset, {
-    ...partOf(progress, 0, 40, "load"), ...(root === undefined ? {} : { root }),
+    ...partOf(progress, 0, 40, "load"), ...defined({ root }),
     ...(config.dataset === "synthetic" ? { synthetic: config.synthetic } : {}),
   });
   const split = splitDataset(dataset, { protocol: config.protocol, forget: config.forget, seed: config.seed });
   const users = evaluationUsers(split, config.users);
-  if (users.length === 0) throw new DataError("DATA_NO_TEST", `No user of ${dataset.name} has a test row.`, { hint: "Users need five rows or more." });
+  if (users.length === 0) {
+    throw new DataError("DATA_NO_TEST", `No user of ${dataset.name} has a test row.`, { hint: "Users need five rows or more." });
+  }
   const choice = await chooseGenerator(config.generator, {
-    ...(signal ? { signal } : {}),
-    ollama: { seed: config.seed, ...(config.host === undefined ? {} : { host: config.host }) },
+    ...defined({ signal }), ollama: { seed: config.seed, ...defined({ host: config.host, concurrency: config.concurrency }) },
   });
   note(choice.sentence);
   const bench: Bench = {
     config, dataset, split, users, depth: listDepth(split), mask: evalMask(split), device: kernels.device,
-    code: codeVersion(describeNative(native).addonPath), results, note,
+    code: codeVersion(describeNative(native).addonPath), results,
   };
   const workshop: Workshop = { bench, kernels, generator: choice.generator, engine: choice.engine };
   try {
@@ -122,7 +124,10 @@ async function storedExample(workshop: Workshop, backbone: SharedBackbone, optio
   const choice = split.protocol === "released" ? undefined : chooseExample(split, bench.users);
   if (!choice) return undefined;
   const { protocol, forget, seed, candidates, history, clusters } = config;
-  const settings = { protocol, forget, seed, candidates, history, clusters, retriever: config.retrievers[0], user: choice.user, genre: choice.genre, backbone: backbone.options, face: kernels.face };
+  const settings = {
+    protocol, forget, seed, candidates, history, clusters, retriever: config.retrievers[0], user: choice.user, genre: choice.genre,
+    backbone: backbone.options, face: kernels.face,
+  };
   const key = cacheKey({ config: settings, dataset: dataset.fingerprint, split: split.hash, code, engine: engineId(engine), method: "example" });
   const folder = join(results, resultName(dataset.name, backbone.name, "example", seed)), file = join(folder, "example.json");
   if (existsSync(file)) {
@@ -137,7 +142,8 @@ async function storedExample(workshop: Workshop, backbone: SharedBackbone, optio
 function captionsOf(dataset: Dataset, split: string, users: number): string[] {
   const count = (value: number): string => value.toLocaleString("en-US");
   return [
-    `${dataset.name}: ${count(dataset.userCount)} users, ${count(dataset.itemCount)} items, ${count(dataset.length)} interactions; ${count(users)} users evaluated.`,
+    `${dataset.name}: ${count(dataset.userCount)} users, ${count(dataset.itemCount)} items, ${count(dataset.length)} interactions; `
+      + `${count(users)} users evaluated.`,
     split,
   ];
 }
@@ -151,7 +157,7 @@ async function tableOne(
   for (const [at, name] of names.entries()) {
     try {
       const dataset = await loadDataset(name, {
-        ...partOf(options, at, names.length, name), ...(root === undefined ? {} : { root }),
+        ...partOf(options, at, names.length, name), ...defined({ root }),
         ...(name === "synthetic" ? { synthetic: config.synthetic } : {}),
       });
       counted.push(statistics(dataset));
@@ -161,7 +167,9 @@ async function tableOne(
     }
   }
   if (counted.length === 0) {
-    throw new ConfigError("STEP_NO_DATA", "None of the data sets of Table I is on disk.", { hint: "Run `cragru data ml-100k --accept-licence` first, or set CRAGRU_DATA." });
+    throw new ConfigError("STEP_NO_DATA", "None of the data sets of Table I is on disk.", {
+      hint: "Run `cragru data ml-100k --accept-licence` first, or set CRAGRU_DATA.",
+    });
   }
   return new StatisticsTable(counted);
 }

@@ -51,8 +51,11 @@ export class StatisticsTable {
   }
 
   private cells(): string[][] {
-    const show = (value: number | undefined, quantity: string, plus = ""): string =>
-      value === undefined ? "" : (value > 0 ? plus : "") + (quantity === "sparsity" ? `${(value * 100).toFixed(2)} %` : value.toLocaleString("en-US", { maximumFractionDigits: 1 }));
+    const show = (value: number | undefined, quantity: string, plus = ""): string => {
+      if (value === undefined) return "";
+      const text = quantity === "sparsity" ? `${(value * 100).toFixed(2)} %` : value.toLocaleString("en-US", { maximumFractionDigits: 1 });
+      return value > 0 ? plus + text : text;
+    };
     return [
       ["data set", "quantity", "ours", "published", "difference"],
       ...this.rows.map(({ dataset, quantity, ours, published, difference }) =>

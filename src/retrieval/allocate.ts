@@ -32,10 +32,10 @@ export function largestRemainder(weights: ArrayLike<number>, total: number): Uin
  */
 export function allocate(weights: ArrayLike<number>, available: ArrayLike<number>, total: number): Uint32Array {
   const slots = new Uint32Array(weights.length);
-  const room = Array.from(weights, (_, at) => checked(available[at]!));
+  const wanted = Array.from(weights, checked), room = Array.from(weights, (_, at) => checked(available[at]!));
   let left = Math.min(checked(total), room.reduce((sum, free) => sum + free, 0));
   while (left > 0) {
-    const open = room.map((free, at) => (free > 0 ? weights[at]! : 0));
+    const open = room.map((free, at) => (free > 0 ? wanted[at]! : 0));
     // A round gives `left` slots; either all find room, or at least one category is full from here on.
     const more = largestRemainder(open.some((weight) => weight > 0) ? open : room, left);
     for (let at = 0; at < more.length; at++) {

@@ -50,9 +50,12 @@ export async function trainProjections(
   if (!(learningRate > 0 && learningRate < Infinity)) {
     throw new ConfigError("CONFIG_PROJECTIONS", `learningRate must be a positive number, not ${learningRate}.`, { hint: "Leave it out for 0.01." });
   }
-  run.signal?.throwIfAborted();
   const { train, seed } = context;
   const { dimension } = items;
+  if (!Number.isInteger(heads) || heads < 1 || dimension % heads !== 0) {
+    throw new ConfigError("CONFIG_HEADS", `${heads} heads do not divide item vectors of width ${dimension}.`, { hint: "Choose a divisor, for example 8 for width 64." });
+  }
+  run.signal?.throwIfAborted();
   const engine = await loadTensorEngine(options.backend ? { backend: options.backend } : {});
   const { tf } = engine;
   const users = train.presentUsers().filter((user) => train.countOf(user) >= 2);

@@ -128,6 +128,9 @@ class EntryReader {
     }
     const end = space + 1 + 4 * this.dimension;
     if (space < 0 || rest.length < end) return -1;
+    if (this.read === 0 && /^[\d.eE+\- \r\n]*\d[\d.eE+\- \r\n]*$/.test(rest.toString("latin1", space + 1, end))) {
+      throw this.fault(this.offset + space + 1, "numbers written out: this is word2vec's text format");
+    }
     const asked = this.wanted.get(rest.toString("utf8", begin, space));
     if (asked) this.keep(asked, space + 1);
     return end;

@@ -4,6 +4,7 @@ import type { Dataset } from "../../data/dataset.js";
 import { clusterItems } from "../../retrieval/cluster.js";
 import { catalogueVectors, readWordVectors, titleWords, type WordVectors } from "../../retrieval/wordvectors.js";
 import { resolveConfig } from "../config.js";
+import { defined } from "../defined.js";
 import { finishStep, openRun, stepFolder, type StepOptions } from "./folder.js";
 
 export interface ClusterStepOptions extends StepOptions {
@@ -49,7 +50,8 @@ export class ClusterStep {
   toString(): string {
     const { names, method, silhouette, seed, hash, labels } = this.record;
     return [
-      `${names.length} categories of ${labels.length} items: ${method}, seed ${seed}, silhouette ${silhouette.toFixed(3)}, sha256 ${hash.slice(0, 12)}`,
+      `${names.length} categories of ${labels.length} items: ${method}`,
+      `  seed ${seed}, silhouette ${silhouette.toFixed(3)}, sha256 ${hash.slice(0, 12)}`,
       ...names.map((name, at) => `  ${String(this.sizes[at]).padStart(6)}  ${name}`),
       `  in ${this.folder}`,
     ].join("\n");
@@ -66,12 +68,12 @@ export async function cluster(options: ClusterStepOptions = {}): Promise<Cluster
   const seed = options.seed ?? split.seed;
   const { clusters: k } = resolveConfig({ clusters: options.k ?? 5, seed });
   const vectors = (await wordsOf(dataset, options.vectors, options)) ?? catalogueVectors(dataset);
-  const categories = await clusterItems(dataset, { k, seed, vectors, ...(options.signal ? { signal: options.signal } : {}) });
+  const categories = await clusterItems(dataset, { k, seed, vectors, ...defined({ signal: options.signal }) });
   options.signal?.throwIfAborted();
   const { labels, names, method, silhouette, hash } = categories;
   const record: ClusterRecord = {
     format: "cragru-categories-1", splitHash: split.hash, datasetFingerprint: dataset.fingerprint, k,
-    ...(options.vectors === undefined ? {} : { vectors: options.vectors }), seed, method, silhouette, names, labels: Array.from(labels), hash,
+    ...defined({ vectors: options.vectors }), seed, method, silhouette, names, labels: Array.from(labels), hash,
   };
   const folder = stepFolder(run, "cluster");
   await mkdir(folder, { recursive: true });
@@ -87,5 +89,5 @@ export async function wordsOf(dataset: Dataset, file: string | undefined, { sign
     for (const genre of dataset.genres(item)) words.add(genre);
     for (const word of titleWords(dataset.title(item))) words.add(word);
   }
-  return readWordVectors(file, words, { ...(signal ? { signal } : {}), ...(onProgress ? { onProgress } : {}) });
+  return readWordVectors(file, words, defined({ signal, onProgress }));
 }

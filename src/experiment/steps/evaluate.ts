@@ -5,8 +5,10 @@ import { evalMask, serveMask } from "../../data/masks.js";
 import { compare, type Comparison } from "../../evaluation/compare.js";
 import { evaluate as scoreLists } from "../../evaluation/evaluate.js";
 import type { EngineInfo } from "../../generation/generator.js";
+import { defined } from "../defined.js";
 import { meansOf, METRICS } from "../method.js";
 import { perUserOf, writePerUser } from "../peruser.js";
+import { UTILITY_METRICS } from "../published.js";
 import type { GroupMetrics, GroupName } from "../results.js";
 import { parseTrec } from "../trec.js";
 import { userGroups } from "../users.js";
@@ -50,11 +52,13 @@ export class EvaluateStep {
     const { groups, answers, engine, mask, method, warning } = this.record;
     const others = (["forgotten", "all", "withoutFallback"] as const).flatMap((name) => {
       const found = groups[name];
-      const worth = found && (name !== "all" || found.n !== groups.remaining?.n);
-      return worth ? [`  ${GROUP_WORDS[name]}: HR@10 ${found.metrics["hr@10"]!.value.toFixed(4)}, NDCG@10 ${found.metrics["ndcg@10"]!.value.toFixed(4)}, n ${found.n}`] : [];
+      if (!found || (name === "all" && found.n === groups.remaining?.n)) return [];
+      const value = (metric: string): string => found.metrics[metric]!.value.toFixed(4);
+      return [`  ${GROUP_WORDS[name]}: HR@10 ${value("hr@10")}, NDCG@10 ${value("ndcg@10")}, n ${found.n}`];
     });
+    const table = mask === "eval" ? "main table (evalMask)" : "second table: forgotten items allowed (serveMask)";
     return [
-      `${method}, ${engine.label}: ${groups.remaining?.n ?? 0} remaining users, ${mask === "eval" ? "main table (evalMask)" : "second table: forgotten items allowed (serveMask)"}`,
+      `${method}, ${engine.label}: ${groups.remaining?.n ?? 0} remaining users, ${table}`,
       ...(this.comparison ? [this.comparison.toString()] : []),
       ...others,
       `  ok ${answers.ok}, repaired ${answers.repaired}, fell back ${answers.fallback}, without history ${answers.withoutHistory}`,
@@ -113,18 +117,21 @@ export async function evaluate(options: EvaluateStepOptions = {}): Promise<Evalu
   const method = `cragru ${settings.retriever}, ${settings.candidateSource} ${settings.backbone}`;
   const score = (lists: typeof rankings) => scoreLists(lists, split.test, METRICS, { mask, users: remaining });
   const comparison = remaining.some((user) => split.test.countOf(user) > 0)
-    ? compare({ [method]: score(rankings), "backbone order": score(plain) }, { reference: "backbone order", metrics: ["hr@5", "ndcg@5", "hr@10", "ndcg@10", "hr@20", "ndcg@20"], seed: split.seed })
+    ? compare({ [method]: score(rankings), "backbone order": score(plain) }, {
+      reference: "backbone order", metrics: UTILITY_METRICS, seed: split.seed,
+    })
     : undefined;
   const record: MetricsRecord = {
     format: "cragru-metrics-1", splitHash: split.hash, rankingsHash: made.rankingsHash, mask: maskName, method, engine: made.engine,
-    answers: made.answers, groups: groupsOf(rankings), backboneOrder: groupsOf(plain), ...(split.warning === undefined ? {} : { warning: split.warning }),
+    answers: made.answers, groups: groupsOf(rankings), backboneOrder: groupsOf(plain), ...defined({ warning: split.warning }),
   };
   const folder = stepFolder(run, "evaluate");
   await mkdir(folder, { recursive: true });
   await reopenStep(run, "evaluate");
   const gone = new Set(forgotten);
   const everyone = scoreLists(rankings, split.test, METRICS, { mask, users });
-  await replaceFile(join(folder, "per-user.parquet"), (partial) => writePerUser(partial, perUserOf(everyone, dataset, (user) => gone.has(user))));
+  const perUser = perUserOf(everyone, dataset, (user) => gone.has(user));
+  await replaceFile(join(folder, "per-user.parquet"), (partial) => writePerUser(partial, perUser));
   await finishStep(run, "evaluate", record);
   return new EvaluateStep(record, comparison, folder);
 }

@@ -13,6 +13,7 @@ import { assertSplitHash } from "../../data/guards.js";
 import { loadDataset } from "../../data/load.js";
 import { splitFromJson, type Split, type SplitJson } from "../../data/split.js";
 import type { SyntheticOptions } from "../../data/synthetic.js";
+import { defined } from "../defined.js";
 import { readJson, writeJson } from "../draft.js";
 
 export const DEFAULT_RUN = join("results", "run");
@@ -69,9 +70,7 @@ export async function openRun(options: StepOptions): Promise<{ run: string; data
   if (!existsSync(file)) throw missing(run, "split");
   const stored = await readJson<SplitJson & { load: LoadRecord }>(file, "Run `cragru split` again.");
   const { dataset: name, synthetic } = stored.load;
-  const dataset = await loadDataset(name, {
-    ...(signal ? { signal } : {}), ...(root === undefined ? {} : { root }), ...(synthetic ? { synthetic } : {}),
-  });
+  const dataset = await loadDataset(name, defined({ signal, root, synthetic }));
   const labels = new Uint8Array(await readFile(join(stepFolder(run, "split"), "labels.bin")));
   return { run, dataset, split: splitFromJson(dataset, stored, labels) };
 }

@@ -12,6 +12,7 @@ import { loadKernels, type DeviceName } from "../../native/load.js";
 import { Cragru, type CandidateSource } from "../../unlearning/cragru.js";
 import type { Receipt } from "../../unlearning/unlearner.js";
 import { resolveConfig, type BackboneName, type RetrieverName } from "../config.js";
+import { defined } from "../defined.js";
 import { requestOf } from "../plans.js";
 import { backboneOf, retrieverOf } from "../recipes.js";
 import { storedBackbone } from "../stored.js";
@@ -75,7 +76,8 @@ export class PromptStep {
   toString(): string {
     const { settings, prompts, withoutHistory, tokensEstimated, models, receipt, warning } = this.record;
     return [
-      `${prompts} prompts: ${settings.retriever} on ${settings.candidateSource} ${settings.backbone}, ${settings.candidates} candidates, at most ${settings.history} rows of history`,
+      `${prompts} prompts: ${settings.retriever} on ${settings.candidateSource} ${settings.backbone}, ${settings.candidates} candidates, `
+        + `at most ${settings.history} rows of history`,
       ...models.map(({ file, rows, fitted }) => `  ${file}: ${fitted ? "fitted" : "read, fitted earlier"} on ${rows.toLocaleString("en-US")} rows`),
       `  about ${Math.round(tokensEstimated / Math.max(1, prompts))} tokens a prompt; ${withoutHistory} users without a row left get the popularity list`,
       ...receipt.residuals.map((residual) => `  residual: ${residual}`),
@@ -102,7 +104,7 @@ export async function prompt(options: PromptStepOptions = {}): Promise<PromptSte
     device: options.device ?? "auto", threads: options.threads,
   });
   const template = templateOf(profile);
-  const kernels = loadKernels({ device: config.device, ...(config.threads === undefined ? {} : { threads: config.threads }) });
+  const kernels = loadKernels({ device: config.device, ...defined({ threads: config.threads }) });
   const retriever = retrieverOf(retrieverName, config.history);
   const needsCategories = retriever.needs.some((need) => need !== "itemVectors");
   const clusters = needsCategories || existsSync(join(run, ...PLACES.cluster)) ? await readStep<ClusterRecord>(run, "cluster", split) : undefined;
@@ -112,35 +114,39 @@ export async function prompt(options: PromptStepOptions = {}): Promise<PromptSte
   const backbone = storedBackbone(backboneOf(backboneName), folder);
   const method = new Cragru({
     backbone, retriever, generator: embedded(), candidates: config.candidates, candidateSource, seed: split.seed, kernels,
-    ...(clusters ? { clusters: { k: clusters.k, ...(words ? { vectors: words } : {}) } } : {}), ...(template ? { template } : {}),
+    ...(clusters ? { clusters: { k: clusters.k, ...defined({ vectors: words }) } } : {}), ...defined({ template }),
   });
   const users = evaluationUsers(split, config.users), depth = listDepth(split);
   await method.learn(split, partOf(options, 0, 4, "before the request"));
   const receipt = await method.forget(requestOf(split), partOf(options, 1, 4, "after the request"));
   const categoriesHash = method.categories?.hash;
   if (clusters && categoriesHash !== undefined && categoriesHash !== clusters.hash) {
-    throw new ConfigError("STEP_CATEGORIES", `The categories in ${join(run, ...PLACES.cluster)} are not those that this version makes of the catalogue.`, {
+    const place = join(run, ...PLACES.cluster);
+    throw new ConfigError("STEP_CATEGORIES", `The categories in ${place} are not those that this version makes of the catalogue.`, {
       hint: "Run `cragru cluster` again, with the seed of the split.",
     });
   }
   const prompts = await method.prompts(users, partOf(options, 2, 4, "prompts"));
   const prompted = new Set(prompts.map(({ user }) => user));
   const without = users.filter((user) => !prompted.has(user));
-  const lists = await method.candidates(users.filter((user) => prompted.has(user)), { ...partOf(options, 3, 4, "lists"), k: Math.max(depth, config.candidates) });
+  const warm = users.filter((user) => prompted.has(user));
+  const lists = await method.candidates(warm, { ...partOf(options, 3, 4, "lists"), k: Math.max(depth, config.candidates) });
   const rows = split.protocol === "released" ? split.train : split.trainRemain;
-  const popular = await (await popularityBackbone().fit(rows)).recommend(without, depth, { mask: serveMask(split), ...(signal ? { signal } : {}) });
+  const popularity = await popularityBackbone().fit(rows);
+  const popular = await popularity.recommend(without, depth, { mask: serveMask(split), ...defined({ signal }) });
   signal?.throwIfAborted();
 
   const promptText = formatPrompts(prompts, dataset);
   const candidateText = formatCandidates([
-    ...lists.map((list) => ({ ...list, source: "backbone" as const })), ...popular.map((list) => ({ ...list, source: "popularity" as const })),
+    ...lists.map((list) => ({ ...list, source: "backbone" as const })),
+    ...popular.map((list) => ({ ...list, source: "popularity" as const })),
   ], dataset);
   await mkdir(folder, { recursive: true });
   await reopenStep(run, "prompt");
   await replaceFile(join(folder, "prompts.jsonl"), (partial) => writeFile(partial, promptText, { mode: 0o600 }));
   await replaceFile(join(folder, "candidates.jsonl"), (partial) => writeFile(partial, candidateText, { mode: 0o600 }));
   const record: PromptRecord = {
-    format: "cragru-prompts-1", splitHash: split.hash, ...(categoriesHash === undefined ? {} : { categoriesHash }),
+    format: "cragru-prompts-1", splitHash: split.hash, ...defined({ categoriesHash }),
     settings: {
       backbone: backboneName, retriever: retrieverName, candidateSource, candidates: config.candidates, history: config.history,
       users: config.users, profile, seed: split.seed,
@@ -148,7 +154,7 @@ export async function prompt(options: PromptStepOptions = {}): Promise<PromptSte
     template: prompts[0]?.templateHash ?? "", prompts: prompts.length, withoutHistory: without.length,
     tokensEstimated: prompts.reduce((sum, { tokenEstimate }) => sum + tokenEstimate, 0),
     promptsHash: hashText(promptText), candidatesHash: hashText(candidateText), depth, models: backbone.used, retrieval: method.retrieval,
-    receipt, violations: method.violations, ...(split.warning === undefined ? {} : { warning: split.warning }), device: kernels.device,
+    receipt, violations: method.violations, ...defined({ warning: split.warning }), device: kernels.device,
   };
   await finishStep(run, "prompt", record);
   return new PromptStep(record, prompts[0], folder);

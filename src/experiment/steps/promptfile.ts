@@ -30,6 +30,8 @@ export interface CandidateLine {
   scores: number[];
 }
 
+export type CandidateList = Ranking & Pick<CandidateLine, "source">;
+
 export const TEMPLATES = { auto: undefined, on: withProfile, off: withoutProfile } as const;
 export type ProfileChoice = keyof typeof TEMPLATES;
 
@@ -50,14 +52,14 @@ export function formatPrompts(prompts: readonly Prompt[], dataset: Dataset): str
 }
 
 /** candidates.jsonl as text. */
-export function formatCandidates(lists: readonly (Ranking & { source: CandidateLine["source"] })[], dataset: Dataset): string {
+export function formatCandidates(lists: readonly CandidateList[], dataset: Dataset): string {
   return lists.map(({ user, source, items, scores }) => jsonLine({
     user: dataset.userId(user), source, items: Array.from(items, (item) => dataset.itemId(item)), scores: Array.from(scores),
   } satisfies CandidateLine)).join("");
 }
 
 /** Lists of candidates.jsonl in dense ids, by user. @throws DataError when the file is not the one that was recorded. */
-export async function readCandidates(file: string, hash: string, dataset: Dataset): Promise<Map<number, Ranking & { source: CandidateLine["source"] }>> {
+export async function readCandidates(file: string, hash: string, dataset: Dataset): Promise<Map<number, CandidateList>> {
   const lines = await linesOf<CandidateLine>(file, hash);
   return new Map(lines.map(({ user, source, items, scores }) => {
     const index = dataset.userOf(user);
@@ -94,7 +96,9 @@ function rowsOf(dataset: Dataset, user: number, ids: readonly string[]): Interac
   return dataset.select(ids.map((id) => {
     const row = dataset.indexOf(user, dataset.itemOf(id));
     if (row < 0) {
-      throw new DataError("DATA_UNKNOWN_ROW", `A prompt prints item ${id} for user ${dataset.userId(user)}, who never rated it.`, { hint: "Run `cragru prompt` again." });
+      throw new DataError("DATA_UNKNOWN_ROW", `A prompt prints item ${id} for user ${dataset.userId(user)}, who never rated it.`, {
+        hint: "Run `cragru prompt` again.",
+      });
     }
     return row;
   }));

@@ -11,6 +11,7 @@ import { engineId, replay } from "../../generation/replay.js";
 import { generateAll } from "../../generation/schedule.js";
 import { rerank } from "../../unlearning/cragru.js";
 import { resolveConfig } from "../config.js";
+import { defined } from "../defined.js";
 import { readJson, writeJson } from "../draft.js";
 import { formatTrec } from "../trec.js";
 import { finishStep, hashText, openRun, readStep, reopenStep, replaceFile, stepFolder, type StepOptions } from "./folder.js";
@@ -96,20 +97,22 @@ export async function recommend(options: RecommendStepOptions = {}): Promise<Rec
   const made = await readStep<PromptRecord>(run, "prompt", split);
   const source = stepFolder(run, "prompt"), folder = stepFolder(run, "recommend");
   const lists = await readCandidates(join(source, "candidates.jsonl"), made.candidatesHash, dataset);
-  const prompts = await readPrompts(join(source, "prompts.jsonl"), made.promptsHash, dataset, lists, made.settings.profile, signal ? { signal } : {});
+  const quiet = defined({ signal });
+  const prompts = await readPrompts(join(source, "prompts.jsonl"), made.promptsHash, dataset, lists, made.settings.profile, quiet);
   for (const { user, evidence, candidates } of prompts) assertEvidence({ user, evidence, candidates: candidates.map(({ item }) => item), split });
 
   const choice = await chooseGenerator(config.generator, {
-    ...(signal ? { signal } : {}),
-    ollama: { seed: config.seed, ...(config.host === undefined ? {} : { host: config.host }), ...(config.concurrency === undefined ? {} : { concurrency: config.concurrency }) },
+    ...quiet, ollama: { seed: config.seed, ...defined({ host: config.host, concurrency: config.concurrency }) },
   });
   note(choice.sentence);
   const started = performance.now();
   try {
     // The engine fixes its options (context length) for all prompts at once; only then is its identity settled.
     choice.generator.prepare?.(prompts);
-    const engine = await choice.generator.describe(signal ? { signal } : {});
-    const identity: ReplySource = { splitHash: split.hash, promptsHash: made.promptsHash, template: made.template, engineId: engineId(engine), engine };
+    const engine = await choice.generator.describe(quiet);
+    const identity: ReplySource = {
+      splitHash: split.hash, promptsHash: made.promptsHash, template: made.template, engineId: engineId(engine), engine,
+    };
     await mkdir(folder, { recursive: true });
     await reopenStep(run, "recommend");
     const file = join(folder, "replies.jsonl");
@@ -121,7 +124,7 @@ export async function recommend(options: RecommendStepOptions = {}): Promise<Rec
     const live = record(choice.generator, file);
     const generator = known > 0 ? resuming(live, replay(file), present, engine) : live;
     const { completions, counts } = await generateAll(prompts, generator, {
-      ...(signal ? { signal } : {}), ...(options.onProgress ? { onProgress: options.onProgress } : {}), onFailure: config.onFailure, ...(config.concurrency === undefined ? {} : { concurrency: config.concurrency }),
+      ...quiet, ...defined({ onProgress: options.onProgress, concurrency: config.concurrency }), onFailure: config.onFailure,
     });
     const byUser = new Map(completions.map((completion) => [completion.user, completion]));
     const rankings = Array.from(lists.values(), (list) => {
@@ -130,9 +133,11 @@ export async function recommend(options: RecommendStepOptions = {}): Promise<Rec
     }).sort((a, b) => a.user - b.user);
     signal?.throwIfAborted();
 
-    const text = formatTrec(rankings, dataset, `${made.settings.backbone}.cragru-${made.settings.retriever}-${made.settings.candidateSource}`);
+    const { backbone, retriever, candidateSource } = made.settings;
+    const text = formatTrec(rankings, dataset, `${backbone}.cragru-${retriever}-${candidateSource}`);
     const count = (status: string): number => completions.filter((completion) => completion.status === status).length;
-    const failures = completions.filter(({ status }) => status !== "ok").map(({ user, status, reply }) => `${JSON.stringify({ user: dataset.userId(user), status, reply })}\n`);
+    const failures = completions.filter(({ status }) => status !== "ok")
+      .map(({ user, status, reply }) => `${JSON.stringify({ user: dataset.userId(user), status, reply })}\n`);
     await replaceFile(join(folder, "rankings.run"), (partial) => writeFile(partial, text));
     await replaceFile(join(folder, "failures.jsonl"), (partial) => writeFile(partial, failures.join(""), { mode: 0o600 }));
     const result: RankingsRecord = {
@@ -140,7 +145,7 @@ export async function recommend(options: RecommendStepOptions = {}): Promise<Rec
       answers: { ok: count("ok"), repaired: count("repaired"), fallback: count("fallback"), withoutHistory: made.withoutHistory }, counts,
       fallbackUsers: completions.filter(({ status }) => status === "fallback").map(({ user }) => dataset.userId(user)),
       resumed: known, rankingsHash: hashText(text), users: rankings.length, depth: made.depth, seconds: (performance.now() - started) / 1000,
-      ...(split.warning === undefined ? {} : { warning: split.warning }),
+      ...defined({ warning: split.warning }),
     };
     await finishStep(run, "recommend", result);
     return new RecommendStep(result, folder);
@@ -157,11 +162,11 @@ async function adopt(sourceFile: string, replies: string, identity: ReplySource,
   }
   if (existsSync(sourceFile)) {
     const found = await readJson<ReplySource>(sourceFile, "Run `cragru recommend --restart`.");
-    const differs = found.promptsHash !== identity.promptsHash || found.splitHash !== identity.splitHash ? "other prompts"
-      : found.template !== identity.template ? "another template"
-        : found.engineId !== identity.engineId ? `another engine (${found.engine.label}, now ${identity.engine.label})` : undefined;
+    const differs = found.promptsHash !== identity.promptsHash || found.splitHash !== identity.splitHash ? "to other prompts"
+      : found.template !== identity.template ? "to prompts of another template"
+        : found.engineId !== identity.engineId ? `of another engine (${found.engine.label}, now ${identity.engine.label})` : undefined;
     if (differs !== undefined) {
-      throw new ConfigError("STEP_OTHER_REPLIES", `${replies} holds answers to ${differs}.`.replace("answers to another engine", "answers of another engine"), {
+      throw new ConfigError("STEP_OTHER_REPLIES", `${replies} holds answers ${differs}.`, {
         hint: "Ask the same engine to go on, choose another --run folder, or throw the answers away with --restart.",
       });
     }

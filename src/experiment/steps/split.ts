@@ -4,6 +4,7 @@ import { loadDataset } from "../../data/load.js";
 import { splitDataset, type Protocol, type Split, type SplitJson, type SplitRatio } from "../../data/split.js";
 import type { SyntheticOptions } from "../../data/synthetic.js";
 import { resolveConfig, type ForgetUnit } from "../config.js";
+import { defined } from "../defined.js";
 import { DEFAULT_RUN, finishStep, reopenStep, replaceFile, stepFolder, type LoadRecord, type StepOptions } from "./folder.js";
 
 export interface SplitStepOptions extends StepOptions {
@@ -42,14 +43,11 @@ export async function split(dataset: string, options: SplitStepOptions = {}): Pr
   const released = protocol === "released";
   const config = resolveConfig({
     dataset, forget: { unit: unit ?? (released ? "users" : "interactions"), ratio: share ?? 0.1 },
-    ...(protocol === undefined ? {} : { protocol }), ...(seed === undefined ? {} : { seed }), ...(synthetic ? { synthetic } : {}),
+    ...defined({ protocol, seed, synthetic }),
   });
-  const load: LoadRecord = { dataset, ...(synthetic ? { synthetic } : {}) };
-  const data = await loadDataset(dataset, {
-    ...(signal ? { signal } : {}), ...(onProgress ? { onProgress } : {}), ...(root === undefined ? {} : { root }),
-    ...(synthetic ? { synthetic } : {}), ...(acceptLicence === undefined ? {} : { acceptLicence }),
-  });
-  const made = splitDataset(data, { protocol: config.protocol, forget: config.forget, seed: config.seed, ...(ratio ? { ratio } : {}) });
+  const load: LoadRecord = { dataset, ...defined({ synthetic }) };
+  const data = await loadDataset(dataset, defined({ signal, onProgress, root, synthetic, acceptLicence }));
+  const made = splitDataset(data, { protocol: config.protocol, forget: config.forget, seed: config.seed, ...defined({ ratio }) });
   signal?.throwIfAborted();
   const folder = stepFolder(run, "split");
   await mkdir(folder, { recursive: true });

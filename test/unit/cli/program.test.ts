@@ -1,4 +1,4 @@
-import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Writable } from "node:stream";
@@ -65,6 +65,14 @@ describe("the command line", () => {
       expect(err).toContain(cure);
       expect(err).not.toContain("    at ");
     });
+
+  it("shows the stack of an error that is not ours", async () => {
+    const file = join(folder, "a-file");
+    writeFileSync(file, "");
+    const { code, out, err } = await cragru("split", "synthetic", ...TINY, "--run", join(file, "run"));
+    expect([code, out]).toEqual([1, ""]);
+    expect(err).toMatch(/ENOTDIR[^]* {4}at /);
+  });
 
   it("shows the stack when asked, and the terms of a data set that is not there", async () => {
     const { code, err } = await cragru("cluster", "--verbose", "--run", join(folder, "nothing"));

@@ -2,6 +2,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { beforeAll, describe, expect, it } from "vitest";
 import { ConfigError } from "../../../src/core/errors.js";
+import { Dataset } from "../../../src/data/dataset.js";
 import { splitDataset } from "../../../src/data/split.js";
 import { synthesize } from "../../../src/data/synthetic.js";
 import { chooseExample } from "../../../src/experiment/example.js";
@@ -191,6 +192,19 @@ describe("the example", () => {
   it("has nobody to show when nobody qualifies", () => {
     const split = splitDataset(synthesize(TINY), { seed: 5 });
     expect(chooseExample(split, new Uint32Array(0))).toBeUndefined();
+  });
+
+  it("takes the user who lost most rows where the catalogue has no genres", () => {
+    const whole = synthesize(TINY);
+    const plain = new Dataset({
+      name: "plain", interactions: whole, ratingScale: whole.ratingScale, source: "test",
+      items: Array.from({ length: whole.itemCount }, (_, item) => ({ id: String(item), title: `Film ${item}`, genres: [] })),
+      users: Array.from({ length: whole.userCount }, (_, user) => ({ id: String(user) })),
+    });
+    const split = splitDataset(plain, { seed: 5 });
+    const { user, genre, extra } = chooseExample(split, split.test.presentUsers())!;
+    expect([genre, extra.length]).toEqual([undefined, 0]);
+    for (let other = 0; other < 40; other++) expect(split.forget.countOf(other)).toBeLessThanOrEqual(split.forget.countOf(user));
   });
 
   it("is about a user chosen by a rule that does not depend on the order of the users", () => {

@@ -89,6 +89,25 @@ describe("the five steps", () => {
   });
 });
 
+describe("clusters from a file of word vectors", () => {
+  it("are made from that file, and the prompts after them too", async () => {
+    const copy = copyOf("vectors"), file = join(folder, "words.bin");
+    const { dataset } = await openRun({ run: copy });
+    const genres = [...new Set(Array.from({ length: dataset.itemCount }, (_, item) => dataset.genres(item)).flat())].sort();
+    // Two bundles of words: the first half points one way, the second the other.
+    const lines = genres.map((genre, at) => Buffer.concat([
+      Buffer.from(`${genre} `), Buffer.from(Float32Array.of(at < genres.length / 2 ? 1 : -1, at / 100, 0.5).buffer), Buffer.from("\n"),
+    ]));
+    writeFileSync(file, Buffer.concat([Buffer.from(`${genres.length} 3\n`), ...lines]));
+    const { record } = await cluster({ run: copy, k: 2, vectors: file });
+    expect([record.k, record.vectors, record.names.length]).toEqual([2, file, 2]);
+    expect(new Set(record.labels).size).toBe(2);
+    const { record: prompts } = await prompt({ run: copy, retriever: "preference", ...small });
+    expect(prompts.categoriesHash).toBe(record.hash);
+    await expect(cluster({ run: copy, vectors: join(folder, "no.bin") })).rejects.toThrow(/no such file/);
+  });
+});
+
 describe("a missing or foreign step", () => {
   it("is an error that names the verb which makes it", async () => {
     const empty = join(folder, "empty");
