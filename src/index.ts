@@ -56,3 +56,18 @@ export { describeNative, loadKernels } from "./native/load.js";
 export type { Kernels } from "./native/kernels.js";
 export { referenceKernels } from "./native/reference.js";
 export { loadTensorEngine, type TensorEngine } from "./tensor/engine.js";
+
+export { resolveConfig, type RunConfig } from "./experiment/config.js";
+export { data } from "./experiment/data.js";
+export { doctor } from "./experiment/doctor.js";
+export { PRESETS } from "./experiment/presets.js";
+export { PAPER, publishedCompleteness, publishedSeconds, publishedStatistics, publishedStrategies, publishedUtility } from "./experiment/published.js";
+export { readResult } from "./experiment/results.js";
+export { run, type ExperimentOptions } from "./experiment/run.js";
+export { RunResult } from "./experiment/runresult.js";
+// The five steps of the command line, on a run's folder; named apart from the calls that work in memory.
+export { split as splitStep } from "./experiment/steps/split.js";
+export { cluster as clusterStep } from "./experiment/steps/cluster.js";
+export { prompt as promptStep } from "./experiment/steps/prompt.js";
+export { recommend as recommendStep } from "./experiment/steps/recommend.js";
+export { evaluate as evaluateStep } from "./experiment/steps/evaluate.js";

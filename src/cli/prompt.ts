@@ -29,7 +29,7 @@ export function addPrompt(program: Command, streams: Streams): void {
     .addOption(new Option("--candidate-source <name>",
       "what the candidates' model saw: full (frozen, the paper; default), remain (fitted on D_r), popularity").choices(CANDIDATE_SOURCES))
     .option("--candidates <n>", "candidates in a prompt (default 50)", whole)
-    .option("--history <n>", "rows of history in a prompt, at most (default 100)", whole)
+    .option("--history <n>", "rows of history in a prompt, at most (default 100; invented data 20)", whole)
     .option("--users <n>", "users to write prompts for, 0 for all (default 1000)", whole)
     .addOption(new Option("--profile <choice>", "print the user's profile (default auto: where the data has profiles)").choices(["auto", "on", "off"]))
     .option("--run <folder>", "the run's folder", DEFAULT_RUN);

@@ -54,9 +54,17 @@ export interface RunConfig {
 export const DEFAULT_CONFIG: Readonly<RunConfig> = {
   dataset: "synthetic", synthetic: {}, protocol: "strict", forget: { unit: "interactions", ratio: 0.1 }, seed: 2020,
   backbones: ["bpr", "lightgcn"], retrievers: [...RETRIEVER_NAMES], candidateSources: ["full", "remain", "popularity"],
-  generator: "auto", host: undefined, candidates: 50, history: 100, clusters: 5, users: 1000, onFailure: "throw",
+  generator: "embedded", host: undefined, candidates: 50, history: defaultHistory("synthetic"), clusters: 5, users: 1000, onFailure: "throw",
   concurrency: undefined, device: "auto", threads: undefined,
 };
+
+/**
+ * History budget where none is asked for: the paper's 100 rows; 20 on invented data, whose histories are short, so that the
+ * filters have something to leave out.
+ */
+export function defaultHistory(dataset: string): number {
+  return dataset === "synthetic" ? 20 : 100;
+}
 
 /**
  * Defaults overlaid with `given`; entries that are undefined count as not given. Under the released protocol the default to
@@ -70,6 +78,7 @@ export function resolveConfig(given: Partial<RunConfig> = {}, defaults: Readonly
   }
   const set = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined)) as Partial<RunConfig>;
   const config: RunConfig = { ...defaults, ...set };
+  if (set.history === undefined) config.history = defaultHistory(config.dataset);
   if (config.protocol === "released" && set.forget === undefined) config.forget = { unit: "users", ratio: 0.1 };
   check(config);
   return config;

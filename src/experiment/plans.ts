@@ -129,7 +129,7 @@ export function cragruOf(
 ): Cragru {
   const { config } = bench;
   return new Cragru({
-    backbone, retriever: retrieverOf(retriever, config.history), generator, candidates: config.candidates, candidateSource: source,
+    backbone, retriever: retrieverOf(retriever, config.history, config.protocol), generator, candidates: config.candidates, candidateSource: source,
     onFailure: config.onFailure, clusters: { k: config.clusters }, seed: config.seed, kernels, ...defined({ concurrency: config.concurrency }),
   });
 }

@@ -3,6 +3,7 @@ import { bpr } from "../backbone/bpr.js";
 import { lightGcn } from "../backbone/lightgcn.js";
 import { fitOnce } from "../backbone/memo.js";
 import type { Interactions } from "../core/interactions.js";
+import type { Protocol } from "../data/split.js";
 import { attentionRetriever } from "../retrieval/attention.js";
 import { noHistory, randomRetriever, recentRetriever } from "../retrieval/controls.js";
 import { diversityRetriever } from "../retrieval/diversity.js";
@@ -15,19 +16,23 @@ export function backboneOf(name: BackboneName): Backbone {
   return name === "bpr" ? bpr() : lightGcn();
 }
 
-/** The filter or control of a name; `budget` rows of history at most. */
-export function retrieverOf(name: RetrieverName, budget: number): Retriever {
+/**
+ * The filter or control of a name; `budget` rows of history at most. Under the released protocol the filters are the authors'
+ * own: they act on long histories only, and "recent" is their first ten rows.
+ */
+export function retrieverOf(name: RetrieverName, budget: number, protocol: Protocol = "strict"): Retriever {
+  const variant = protocol === "released" ? "released" : "paper";
   switch (name) {
     case "attention":
-      return attentionRetriever({ budget });
+      return attentionRetriever({ budget, variant });
     case "preference":
-      return preferenceRetriever({ budget });
+      return preferenceRetriever({ budget, variant });
     case "diversity":
-      return diversityRetriever({ budget });
+      return diversityRetriever({ budget, variant });
     case "random":
       return randomRetriever({ budget });
     case "recent":
-      return recentRetriever({ budget });
+      return recentRetriever({ budget, variant });
     case "none":
       return noHistory();
   }

@@ -1,7 +1,7 @@
 import { ConfigError } from "../core/errors.js";
 import { fingerprint } from "../core/fingerprint.js";
 import { log } from "../core/math.js";
-import type { RunOptions } from "../core/progress.js";
+import { Breather, type RunOptions } from "../core/progress.js";
 import type { Dataset } from "../data/dataset.js";
 import { kMeans, silhouette } from "./kmeans.js";
 import { catalogueVectors, genresOf, meanVector, titleFrequency, titleWords, unit, type WordVectors } from "./wordvectors.js";
@@ -82,7 +82,9 @@ async function clusterTitles(dataset: Dataset, k: number, vectors: WordVectors, 
   const frequency = titleFrequency(dataset);
   const rarity = (word: string): number => log(1 + dataset.itemCount / frequency.get(word)!);
   const known: number[] = [], points: Float64Array[] = [];
+  const breather = new Breather(run.signal);
   for (let item = 0; item < dataset.itemCount; item++) {
+    await breather.pause();
     const mean = meanVector(titleWords(dataset.title(item)), vectors, rarity);
     if (!mean) continue;
     known.push(item);

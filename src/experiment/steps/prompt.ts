@@ -11,7 +11,7 @@ import { embedded } from "../../generation/embedded.js";
 import { loadKernels, type DeviceName } from "../../native/load.js";
 import { Cragru, type CandidateSource } from "../../unlearning/cragru.js";
 import type { Receipt } from "../../unlearning/unlearner.js";
-import { resolveConfig, type BackboneName, type RetrieverName } from "../config.js";
+import { defaultHistory, resolveConfig, type BackboneName, type RetrieverName } from "../config.js";
 import { defined } from "../defined.js";
 import { requestOf } from "../plans.js";
 import { backboneOf, retrieverOf } from "../recipes.js";
@@ -100,12 +100,12 @@ export async function prompt(options: PromptStepOptions = {}): Promise<PromptSte
   const backboneName = options.backbone ?? "bpr", retrieverName = options.retriever ?? "attention";
   const config = resolveConfig({
     backbones: [backboneName], retrievers: [retrieverName], candidateSources: [candidateSource], seed: split.seed,
-    candidates: options.candidates ?? 50, history: options.history ?? 100, users: options.users ?? 1000,
+    candidates: options.candidates ?? 50, history: options.history ?? defaultHistory(dataset.name), users: options.users ?? 1000,
     device: options.device ?? "auto", threads: options.threads,
   });
   const template = templateOf(profile);
   const kernels = loadKernels({ device: config.device, ...defined({ threads: config.threads }) });
-  const retriever = retrieverOf(retrieverName, config.history);
+  const retriever = retrieverOf(retrieverName, config.history, split.protocol);
   const needsCategories = retriever.needs.some((need) => need !== "itemVectors");
   const clusters = needsCategories || existsSync(join(run, ...PLACES.cluster)) ? await readStep<ClusterRecord>(run, "cluster", split) : undefined;
   const words = clusters ? await wordsOf(dataset, clusters.vectors, options) : undefined;

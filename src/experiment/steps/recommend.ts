@@ -19,7 +19,7 @@ import type { PromptRecord } from "./prompt.js";
 import { readCandidates, readPrompts } from "./promptfile.js";
 
 export interface RecommendStepOptions extends StepOptions {
-  /** "auto" (default), "embedded", "ollama:<model>" or "replay:<file>". */
+  /** "embedded" (default), "ollama:<model>", "auto", "replay:<file>" or "copycat". */
   generator?: string;
   /** Ollama server; default OLLAMA_HOST. */
   host?: string;
@@ -91,7 +91,7 @@ export async function recommend(options: RecommendStepOptions = {}): Promise<Rec
   const { run, dataset, split } = await openRun(options);
   const { signal, note = () => undefined } = options;
   const config = resolveConfig({
-    generator: options.generator ?? "auto", onFailure: options.onFailure ?? "throw", host: options.host, concurrency: options.concurrency,
+    generator: options.generator ?? "embedded", onFailure: options.onFailure ?? "throw", host: options.host, concurrency: options.concurrency,
     seed: options.seed ?? split.seed,
   });
   const made = await readStep<PromptRecord>(run, "prompt", split);

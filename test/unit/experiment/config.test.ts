@@ -4,6 +4,11 @@ import { DEFAULT_CONFIG, resolveConfig, type RunConfig } from "../../../src/expe
 import { presetOf, PRESETS } from "../../../src/experiment/presets.js";
 
 describe("the configuration of a run", () => {
+  it("gives prompts the paper's 100 rows of history, and 20 on invented data", () => {
+    expect([resolveConfig({ dataset: "ml-100k" }).history, resolveConfig().history]).toEqual([100, 20]);
+    expect(resolveConfig({ dataset: "synthetic", history: 7 }).history).toBe(7);
+  });
+
   it("is the default when nothing is given, and undefined counts as not given", () => {
     expect(resolveConfig()).toEqual(DEFAULT_CONFIG);
     expect(resolveConfig({ seed: undefined as never, users: 7 })).toEqual({ ...DEFAULT_CONFIG, users: 7 });

@@ -62,6 +62,14 @@ describe("kMeans", () => {
       }));
   });
 
+  it("gives a cluster that runs empty on the way the point farthest from its centroid", async () => {
+    // From this start one of the three loses its last point in a later round.
+    const points = Float64Array.from([3, 7, 7, 2, 8, 0, 8, 7, 3, 5, 2, 6]);
+    const { labels, centroids } = await kMeans(points, 2, { k: 3, seed: 1, restarts: 1 });
+    expect(centroids.length).toBe(6);
+    expect([...labels]).toEqual([0, 1, 1, 2, 0, 0]);
+  });
+
   it("gives the same bytes for the same seed, and the event loop its turns", async () => {
     const points = planted([[0, 0], [1, 1]], 20_000, 1);
     let turns = 0;

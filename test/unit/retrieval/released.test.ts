@@ -5,7 +5,7 @@ import { diversityRetriever } from "../../../src/retrieval/diversity.js";
 import { preferenceRetriever } from "../../../src/retrieval/preference.js";
 import { releasedAttention, releasedDiversity, releasedPreference } from "../../../src/retrieval/released.js";
 import { KeyedRandom } from "../../../src/core/rng.js";
-import { Interactions } from "../../../src/core/interactions.js";
+import type { Interactions } from "../../../src/core/interactions.js";
 import { asked, contextOf, countsOf, historyOf, labelled } from "./fixtures.js";
 import { rowsByCategory } from "../../../src/retrieval/categories.js";
 

@@ -45,3 +45,32 @@ describe("loadTensorEngine", () => {
     expect((failure as ConfigError).cause).toBeInstanceOf(Error);
   });
 });
+
+describe("loadTensorEngine with other packages", () => {
+  afterEach(() => {
+    vi.doUnmock("@tensorflow/tfjs-node-gpu");
+    vi.doUnmock("@tensorflow/tfjs");
+    vi.resetModules();
+  });
+  const fresh = async (): Promise<typeof loadTensorEngine> => {
+    vi.resetModules();
+    return (await import("../../../src/tensor/engine.js")).loadTensorEngine;
+  };
+
+  it("prefers the GPU package where it loads", async () => {
+    let ready = false;
+    vi.doMock("@tensorflow/tfjs-node-gpu", () => ({ default: { version: { tfjs: "4.22.0" }, ready: async () => { ready = true; } } }));
+    const engine = await (await fresh())();
+    expect([engine.backend, engine.description, ready]).toEqual(["gpu", "TensorFlow.js 4.22.0 (tfjs-node-gpu)", true]);
+  });
+
+  it("goes on to cpu where wasm does not start, and names a forced one that fails", async () => {
+    vi.doMock("@tensorflow/tfjs-node-gpu", () => { throw new Error("no libtensorflow"); });
+    const tf = { version: {}, enableProdMode: () => undefined, ready: async () => undefined, setBackend: async (name: string) => name === "cpu" };
+    vi.doMock("@tensorflow/tfjs", () => tf);
+    vi.doMock("@tensorflow/tfjs-backend-wasm", () => ({}));
+    const load = await fresh();
+    expect(await load()).toMatchObject({ backend: "cpu", description: "TensorFlow.js  (cpu)" });
+    await expect(load({ backend: "wasm" })).rejects.toThrow(/"wasm" did not start.*CONFIG_TENSOR/s);
+  });
+});
