@@ -46,7 +46,7 @@ export async function measureHitRates(
       if (breather.due()) await breather.pause();
     }
     for (let level = 1; level <= levels && asked.length > 0; level++) {
-      const kept = rows.flatMap((own) => own.slice(0, Math.ceil(level * unit * own.length)));
+      const kept = rows.flatMap((own) => own.slice(0, Math.ceil((level * own.length) / Math.round(1 / unit))));
       const lists = await model.recommendFor(history.select(kept), asked, 10, { mask: history, ...(signal ? { signal } : {}) });
       const hits = lists.filter((list) => list.items.some((item) => valid.has(list.user, item))).length;
       values[category * levels + level - 1] = hits / asked.length;
