@@ -4,7 +4,10 @@ import { resolveSettings, trainVectors, type Defaults, type Profile, type Traine
 import type { VectorModel } from "./vectors.js";
 
 export interface BprOptions extends TrainOptions {
-  /** "recbole": the settings of RecBole 1.2.0, which the released CRAGRU code uses. Default: our own, by data size. */
+  /**
+   * "recbole": sizes, steps and initial values of RecBole 1.2.0, which the released CRAGRU code uses; the stopping rule stays
+   * ours (NDCG@10, there MRR@10 each epoch). Default: our own, by data size.
+   */
   profile?: Profile;
 }
 

@@ -7,7 +7,10 @@ import type { VectorModel } from "./vectors.js";
 export interface LightGcnOptions extends TrainOptions {
   /** Propagation layers; default 3 below 300,000 rows, else 2. */
   layers?: number;
-  /** "recbole": the settings of RecBole 1.2.0, which the released CRAGRU code uses. Default: our own, by data size. */
+  /**
+   * "recbole": sizes, steps and initial values of RecBole 1.2.0, which the released CRAGRU code uses; the stopping rule stays
+   * ours (NDCG@10, there MRR@10 each epoch). Default: our own, by data size.
+   */
   profile?: Profile;
 }
 

@@ -1,5 +1,6 @@
 import { canonicalJson, fingerprint, fingerprintRows } from "../core/fingerprint.js";
 import type { Interactions } from "../core/interactions.js";
+import { unlessAborted } from "../core/progress.js";
 import { loadKernels } from "../native/load.js";
 import type { Backbone, FitOptions, FittedBackbone } from "./backbone.js";
 
@@ -58,13 +59,4 @@ function memoise<Fitted extends FittedBackbone>(
     ...(backbone.sizedFor ? { sizedFor: (rows: number) => memoise(backbone.sizedFor!(rows), keep, models) } : {}),
     clear: () => models.clear(),
   };
-}
-
-function unlessAborted<T>(work: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
-  if (!signal) return work;
-  return new Promise<T>((resolve, reject) => {
-    const stop = (): void => reject(signal.reason as Error);
-    signal.addEventListener("abort", stop, { once: true });
-    work.then(resolve, reject).finally(() => signal.removeEventListener("abort", stop));
-  });
 }

@@ -82,3 +82,14 @@ export function partOf(options: RunOptions, index: number, count: number, label:
   }
   return part;
 }
+
+/** Waits for work that others share: rejects with `signal.reason` at once when `signal` fires, while the work goes on. */
+export function unlessAborted<T>(work: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  if (!signal) return work;
+  return new Promise<T>((resolve, reject) => {
+    const stop = (): void => reject(signal.reason as Error);
+    if (signal.aborted) stop();
+    signal.addEventListener("abort", stop, { once: true });
+    work.then(resolve, reject).finally(() => signal.removeEventListener("abort", stop));
+  });
+}

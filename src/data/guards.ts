@@ -84,6 +84,7 @@ export interface EvidenceReport {
 /**
  * Asserts for one prompt: its evidence holds rows of this user's history only, no forgotten row, no test row, and no item
  * that is a candidate. Under `released` the last three are counted instead, so that the caller can label and add them up.
+ * Under `strict` no candidate may be a remaining train or valid row of the user, printed or not: serveMask was left out.
  * @throws ForgettingError for a forgotten row, DataError for the rest; both name the row by the publisher's ids.
  */
 export function assertEvidence(check: EvidenceCheck): EvidenceReport {
@@ -126,6 +127,15 @@ export function assertEvidence(check: EvidenceCheck): EvidenceReport {
     }
     if (!split.history.has(owner, item)) {
       throw new DataError("DATA_EVIDENCE_UNKNOWN", `A prompt prints ${named(dataset, owner, item)}: not a row of the history.`);
+    }
+  }
+  if (strict) {
+    for (const item of candidates) {
+      if ((split.train.has(user, item) || split.valid.has(user, item)) && !forgotten.has(user, item)) {
+        throw new DataError("DATA_CANDIDATE_HELD", `A candidate is a row that its user still holds: ${named(dataset, user, item)}.`, {
+          hint: "Draw candidates under serveMask; a backbone of your own must honour `mask` in recommend.",
+        });
+      }
     }
   }
   return report;

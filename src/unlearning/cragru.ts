@@ -1,13 +1,14 @@
 import { ConfigError, ForgettingError } from "../core/errors.js";
-import { fingerprintRows } from "../core/fingerprint.js";
 import type { Interactions } from "../core/interactions.js";
 import { partOf, type RunOptions } from "../core/progress.js";
 import type { Prompt } from "../core/prompt.js";
 import type { Ranking } from "../core/ranking.js";
-import type { Split } from "../data/split.js";
-import { assertEvidence } from "../data/guards.js";
+import type { Dataset } from "../data/dataset.js";
+import { assertEvidence, type EvidenceReport } from "../data/guards.js";
 import type { Backbone, FittedBackbone, ItemVectors } from "../backbone/backbone.js";
 import { itemKnn } from "../backbone/itemknn.js";
+import { listLength } from "../backbone/lists.js";
+import { fitOnce } from "../backbone/memo.js";
 import { popularityBackbone } from "../backbone/popularity.js";
 import { clusterItems, type Categories } from "../retrieval/cluster.js";
 import type { HitRates, RetrievalContext, Retriever, Selector } from "../retrieval/retriever.js";
@@ -18,9 +19,9 @@ import type { Completion, Generator } from "../generation/generator.js";
 import { generateAll, type GenerateAllOptions } from "../generation/schedule.js";
 import type { Kernels } from "../native/kernels.js";
 import { loadKernels } from "../native/load.js";
-import { Holdings } from "./holdings.js";
+import type { Holdings } from "./holdings.js";
 import { measureHitRates } from "./hitrates.js";
-import type { ForgetRequest, Receipt, Unlearner } from "./unlearner.js";
+import { RebuildingUnlearner, whileFresh, type Current } from "./rebuilding.js";
 
 /**
  * Which model proposes the candidates (protocol section "candidates"): `full` is the paper's frozen backbone, which saw the
@@ -36,6 +37,12 @@ export interface CragruOptions {
   /** Candidates per user, Eq. 1 (default 50, as in the paper). */
   candidates?: number;
   candidateSource?: CandidateSource;
+  /**
+   * Which of the user's own rows never become candidates: those that remain (default), or forgotten ones too ("full", as
+   * released, with candidate source `full` alone). The latter leaks: an item that every other list would hold is absent from
+   * exactly the lists of those who forgot it.
+   */
+  mask?: "remain" | "full";
   /** What a failed generation becomes: an error (default), or the backbone's order, flagged and counted. */
   onFailure?: "throw" | "backbone";
   /** Item categories: k clusters of genre words (default 5). */
@@ -54,7 +61,7 @@ export interface Answers {
   /** One for each user who still has a history. */
   prompts: Prompt[];
   completions: Completion[];
-  /** Users without any remaining row: they get the popularity list of D_r and no prompt. */
+  /** Users without a remaining train row (valid rows are no history): they get the popularity list of D_r and no prompt. */
   withoutHistory: number[];
 }
 
@@ -62,8 +69,9 @@ export interface Answers {
 interface Built {
   model: FittedBackbone;
   popularity: FittedBackbone;
+  categories: Categories | undefined;
+  itemVectors: ItemVectors | undefined;
   selector: Selector;
-  residuals: string[];
 }
 
 /**
@@ -71,20 +79,25 @@ interface Built {
  * history (Eq. 2-9), a prompt carries both (Eq. 10), a generator scores the candidates. Forgetting removes rows from
  * everything that prompts, masks and derived data are made of; what the frozen backbone keeps is declared in the receipt.
  */
-export class Cragru implements Unlearner {
+export class Cragru extends RebuildingUnlearner<Built> {
   readonly name: string;
   readonly options: Readonly<Required<Omit<CragruOptions, "clusters" | "template" | "kernels" | "concurrency">> & CragruOptions>;
-  private holdings: Holdings | undefined;
-  private frozen: FittedBackbone | undefined;
-  private built: Built | undefined;
+  /**
+   * Under `released`: evidence rows, over all prompts made so far, for which a guard of the strict protocol would have thrown.
+   * Always zero under `strict`.
+   */
+  readonly violations = { test: 0, candidates: 0, forgotten: 0 };
+  /** The backbone of candidate source `full`: a rebuild finds it fitted, and a request does not stop its training. */
+  private readonly frozen: Backbone;
   /** Read from the catalogue alone, so a forget request leaves them as they are. */
-  private clusters: Categories | undefined;
-  /** Counts requests: an answer that was begun before a request is never handed out after it. */
-  private epoch = 0;
+  private clusters: { dataset: Dataset; categories: Categories } | undefined;
+  /** When each prompt of ours goes stale: also its candidates may stem from a model that saw what is forgotten since. */
+  private readonly made = new WeakMap<Prompt, AbortSignal>();
 
   constructor(options: CragruOptions) {
-    this.options = { candidates: 50, candidateSource: "full", onFailure: "throw", seed: 2020, ...options };
-    const { candidates, candidateSource, backbone, retriever } = this.options;
+    super();
+    this.options = { candidates: 50, candidateSource: "full", mask: "remain", onFailure: "throw", seed: 2020, ...options };
+    const { candidates, candidateSource, mask, backbone, retriever } = this.options;
     if (!Number.isInteger(candidates) || candidates < 1 || candidates > 1000) {
       throw new ConfigError("CONFIG_CANDIDATES", `candidates must be a whole number from 1 to 1000, not ${candidates}.`, { hint: "The paper uses 50." });
     }
@@ -93,71 +106,53 @@ export class Cragru implements Unlearner {
         hint: `Choose one of ${CANDIDATE_SOURCES.join(", ")}.`,
       });
     }
-    this.name = `cragru (${retriever.name}, ${candidateSource} ${backbone.name})`;
-  }
-
-  async learn(split: Split, options: RunOptions = {}): Promise<void> {
-    this.holdings = new Holdings(split);
-    this.built = undefined;
-    this.frozen = undefined;
-    this.clusters = undefined;
-    this.epoch++;
-    await this.build(options);
-  }
-
-  async forget(request: ForgetRequest, options: RunOptions = {}): Promise<Receipt> {
-    const holdings = this.held();
-    const before = fingerprintRows(holdings.mask);
-    const start = performance.now();
-    const rows = holdings.locate(request);
-    const located = performance.now();
-    if (rows.length > 0) {
-      // From here on no forgotten row can be served: what was built on them is gone before anything new is computed, and
-      // an interrupted rebuild is simply done again by the next call.
-      this.built = undefined;
-      this.epoch++;
-      holdings.remove(rows);
+    if (mask !== "remain" && (mask !== "full" || candidateSource !== "full")) {
+      throw new ConfigError("CONFIG_MASK", `The mask "${String(mask)}" does not go with candidates from "${candidateSource}".`, {
+        hint: 'Leave it out; mask: "full" exists to show how the frozen backbone\'s lists leak by absence.',
+      });
     }
-    const applied = performance.now();
-    const { residuals } = await this.build(options);
-    return {
-      method: this.name,
-      rows: rows.length,
-      users: rows.presentUsers().length,
-      seconds: { locate: (located - start) / 1000, apply: (applied - located) / 1000, rebuild: (performance.now() - applied) / 1000 },
-      residuals: holdings.forgotten.length > 0 ? residuals : [],
-      before,
-      after: fingerprintRows(holdings.mask),
-    };
+    this.frozen = fitOnce(backbone, { keep: 1 });
+    this.name = `cragru (${retriever.name}, ${candidateSource} ${backbone.name}${mask === "full" ? ", full mask" : ""})`;
   }
 
   /** The backbone's lists under serveMask, `k` long (default: the number of candidates). Eq. 1. */
   async candidates(users: ArrayLike<number>, options: RunOptions & { k?: number } = {}): Promise<Ranking[]> {
-    const { model } = await this.build(options);
-    return model.recommend(users, Math.min(options.k ?? this.options.candidates, this.held().split.dataset.itemCount), {
-      ...signalOf(options), mask: this.held().mask,
-    });
+    return this.lists(await this.current(options), users, options.k ?? this.options.candidates, options);
   }
 
   /** Prompts of the users who still have a history (retrieval and augmentation, Eq. 2-10). */
   async prompts(users: ArrayLike<number>, options: RunOptions = {}): Promise<Prompt[]> {
-    const holdings = this.held();
-    const present = Array.from(users).filter((user) => holdings.history.countOf(user) > 0);
-    const lists = await this.candidates(present, options);
-    return this.promptsFor(lists, options);
+    const current = await this.current(options);
+    listLength(users, this.options.candidates, current.holdings.split.dataset, undefined);
+    const present = Array.from(users).filter((user) => current.holdings.history.countOf(user) > 0);
+    return this.promptsFor(current, await this.lists(current, present, this.options.candidates, options), options);
   }
 
-  /** Generation for prepared prompts; checks again that no prompt carries a row forgotten since it was made. */
+  /**
+   * Generation for prepared prompts. A request that arrives meanwhile stops it: no further prompt is sent.
+   * @throws ForgettingError on prompts made before the latest request, and on any prompt, wherever it was kept, that prints
+   * a forgotten row.
+   */
   async rank(prompts: readonly Prompt[], options: RunOptions & Partial<Pick<GenerateAllOptions, "onCompletion">> = {}): Promise<Completion[]> {
-    const begun = this.epoch;
-    const holdings = this.held();
-    for (const prompt of prompts) this.guard(prompt.user, prompt.evidence, prompt.candidates.map(({ item }) => item), holdings);
-    const { completions } = await generateAll(prompts, this.options.generator, {
-      ...options, onFailure: this.options.onFailure,
-      ...(this.options.concurrency === undefined ? {} : { concurrency: this.options.concurrency }),
-    });
-    this.refuseStale(begun);
-    return completions;
+    const { held, stale } = this;
+    for (const prompt of prompts) {
+      this.guard(held, prompt.user, prompt.evidence, prompt.candidates.map(({ item }) => item));
+      if (this.made.get(prompt)?.aborted) {
+        throw new ForgettingError("FORGET_STALE_PROMPT", `The prompt of user ${held.split.dataset.userId(prompt.user)} was made before the latest forget request.`, {
+          hint: "Make the prompts again: prompts(users).",
+        });
+      }
+    }
+    const { concurrency, generator, onFailure } = this.options;
+    try {
+      const { completions } = await generateAll(prompts, generator, {
+        ...options, ...whileFresh(stale, options), onFailure, ...(concurrency === undefined ? {} : { concurrency }),
+      });
+      return completions;
+    } finally {
+      // Also where an engine turned the stop into an error of its own.
+      stale.throwIfAborted();
+    }
   }
 
   async recommend(users: ArrayLike<number>, k: number, options: RunOptions = {}): Promise<Ranking[]> {
@@ -166,26 +161,26 @@ export class Cragru implements Unlearner {
 
   /** As `recommend`, with the prompts and completions behind the lists. */
   async answer(users: ArrayLike<number>, k: number, options: RunOptions = {}): Promise<Answers> {
-    const begun = this.epoch;
-    const holdings = this.held();
-    const { model, popularity } = await this.build(partOf(options, 0, 4, "prepare"));
-    const depth = Math.min(Math.max(k, this.options.candidates), holdings.split.dataset.itemCount);
+    const current = await this.current(partOf(options, 0, 4, "prepare"));
+    const { built: { popularity }, holdings, stale } = current;
+    const length = listLength(users, k, holdings.split.dataset, undefined);
     const all = Array.from(users);
     const present = all.filter((user) => holdings.history.countOf(user) > 0);
-    const lists = await model.recommend(present, depth, { ...signalOf(options), mask: holdings.mask });
-    const prompts = await this.promptsFor(lists, partOf(options, 1, 4, "prompts"));
+    const lists = await this.lists(current, present, Math.max(length, this.options.candidates), options);
+    const prompts = await this.promptsFor(current, lists, partOf(options, 1, 4, "prompts"));
     const completions = await this.rank(prompts, partOf(options, 2, 4, "generation"));
-    const ranked = new Map(lists.map((list, at) => [list.user, rerank(list, completions[at]!, k)]));
+    const ranked = new Map(lists.map((list, at) => [list.user, rerank(list, completions[at]!, length)]));
     const withoutHistory = all.filter((user) => !ranked.has(user));
-    for (const list of await popularity.recommend(withoutHistory, k, { ...signalOf(options), mask: holdings.mask })) ranked.set(list.user, list);
-    this.refuseStale(begun);
+    const serve = { ...whileFresh(stale, options), mask: this.maskOf(holdings) };
+    for (const list of await popularity.recommend(withoutHistory, length, serve)) ranked.set(list.user, list);
+    stale.throwIfAborted();
     options.onProgress?.(4, 4, "lists");
     return { rankings: all.map((user) => ranked.get(user)!), prompts, completions, withoutHistory };
   }
 
   /** Item categories in use; undefined when the retriever needs none. */
   get categories(): Categories | undefined {
-    return this.clusters;
+    return this.built?.categories;
   }
 
   /** What the retriever prepared from D_r: x*, projections, losses. */
@@ -198,101 +193,105 @@ export class Cragru implements Unlearner {
     return this.built?.model;
   }
 
-  /** Under `released`: how often each guard of the strict protocol would have thrown. Always zero under `strict`. */
-  readonly violations = { test: 0, candidates: 0, forgotten: 0 };
+  private async lists({ built: { model }, holdings, stale }: Current<Built>, users: ArrayLike<number>, k: number, options: RunOptions): Promise<Ranking[]> {
+    const lists = await model.recommend(users, k, { ...whileFresh(stale, options), mask: this.maskOf(holdings) });
+    stale.throwIfAborted();
+    return lists;
+  }
 
-  private async promptsFor(lists: readonly Ranking[], options: RunOptions): Promise<Prompt[]> {
-    const holdings = this.held();
-    const { selector } = await this.build(options);
+  private async promptsFor({ built: { selector }, holdings, stale }: Current<Built>, lists: readonly Ranking[], options: RunOptions): Promise<Prompt[]> {
+    const fresh = whileFresh(stale, options);
+    const { split: { dataset }, history } = holdings;
     const candidates = lists.map((list) => ({
       user: list.user,
       items: list.items.subarray(0, this.options.candidates),
       scores: list.scores.subarray(0, this.options.candidates),
     }));
     const evidence = await selector.select(
-      candidates.map(({ user, items }) => ({ user, history: holdings.history.of(user), candidates: items })), options);
-    candidates.forEach(({ user, items }, at) => this.guard(user, evidence[at]!, items, holdings));
-    return buildPrompts({
-      dataset: holdings.split.dataset,
-      candidates,
-      evidence,
-      ...(this.options.template ? { template: this.options.template } : {}),
-    }, signalOf(options));
+      candidates.map(({ user, items }) => ({ user, history: history.of(user), candidates: items })), { ...options, ...fresh });
+    candidates.forEach(({ user, items }, at) => {
+      const found = this.guard(holdings, user, evidence[at]!, items);
+      this.violations.test += found.test;
+      this.violations.candidates += found.candidates;
+      this.violations.forgotten += found.forgotten;
+    });
+    const { template } = this.options;
+    const prompts = await buildPrompts({ dataset, candidates, evidence, ...(template ? { template } : {}) }, fresh);
+    stale.throwIfAborted();
+    for (const prompt of prompts) this.made.set(prompt, stale);
+    return prompts;
   }
 
-  private guard(user: number, evidence: Interactions, candidates: ArrayLike<number>, holdings: Holdings): void {
-    const found = assertEvidence({ user, evidence, candidates, split: holdings.split, forgotten: holdings.forgotten });
-    this.violations.test += found.test;
-    this.violations.candidates += found.candidates;
-    this.violations.forgotten += found.forgotten;
+  private guard({ split, forgotten }: Holdings, user: number, evidence: Interactions, candidates: ArrayLike<number>): EvidenceReport {
+    return assertEvidence({ user, evidence, candidates, split, forgotten });
   }
 
-  private refuseStale(begun: number): void {
-    if (begun !== this.epoch) {
-      throw new ForgettingError("FORGET_STALE_ANSWER", "A forget request arrived while this answer was being made; the answer was dropped.", {
-        hint: "Ask again: the next answer is made from the remaining rows.",
-      });
-    }
+  private maskOf({ split, mask }: Holdings): Interactions {
+    return this.options.mask === "full" ? split.train.union(split.valid) : mask;
   }
 
-  private held(): Holdings {
-    if (!this.holdings) {
-      throw new ConfigError("CONFIG_NOT_LEARNED", `${this.name} has not learned anything yet.`, { hint: "Call learn(split) first." });
-    }
-    return this.holdings;
-  }
-
-  /** Builds what depends on the held rows, once after each change. */
-  private async build(options: RunOptions): Promise<Built> {
-    if (this.built) return this.built;
-    const begun = this.epoch;
+  protected async build(holdings: Holdings, stale: AbortSignal, options: RunOptions): Promise<Built> {
     const { candidateSource, retriever, seed } = this.options;
-    const holdings = this.held();
-    const { split, train, valid, history, forgotten } = holdings;
-    // Batch count and defaults by size stay those of the original fit: a retrain differs through its data alone.
-    const backbone = this.options.backbone.sizedFor?.(split.train.length) ?? this.options.backbone;
+    const { split, train, valid, history } = holdings;
+    const { dataset } = split;
     const kernels = this.options.kernels ?? loadKernels();
-    const released = split.protocol === "released";
-    const fit = { seed, kernels, ...signalOf(options) };
+    const fit = { seed, kernels, ...whileFresh(stale, options) };
 
     const popularity = await popularityBackbone().fit(train, fit);
-    let model: FittedBackbone;
-    if (candidateSource === "popularity") model = popularity;
-    else if (candidateSource === "full") {
-      this.frozen ??= await backbone.fit(split.train, { ...fit, ...partOf(options, 0, 2, `fit ${backbone.name}`), valid: split.valid });
-      model = this.frozen;
-    } else model = await backbone.fit(train, { ...fit, ...partOf(options, 0, 2, `fit ${backbone.name} on D_r`), valid });
-
-    const rest = partOf(options, 1, 2, `prepare ${retriever.name}`);
-    const needs = new Set(retriever.needs);
-    const words = (): WordVectors => this.options.clusters?.vectors ?? catalogueVectors(split.dataset);
-    if (needs.has("categories") || needs.has("hitRates")) {
-      this.clusters ??= await clusterItems(split.dataset, { k: this.options.clusters?.k ?? 5, seed, vectors: words(), ...signalOf(options) });
+    let model: FittedBackbone = popularity;
+    if (candidateSource !== "popularity") {
+      const full = candidateSource === "full";
+      // Batch count and defaults by size stay those of the original fit: a retrain differs through its data alone.
+      const recipe = full ? this.frozen : this.options.backbone;
+      const sized = recipe.sizedFor?.(split.train.length) ?? recipe;
+      const progress = partOf(options, 0, 2, `fit ${recipe.name}${full ? "" : " on D_r"}`);
+      // The frozen fit outlives a request: the next build asks for the same one.
+      model = full ? await sized.fit(split.train, { seed, kernels, ...progress, valid: split.valid })
+        : await sized.fit(train, { ...progress, ...fit, valid });
+      stale.throwIfAborted();
     }
-    const categories = this.clusters;
+
+    const rest = { ...partOf(options, 1, 2, `prepare ${retriever.name}`), ...whileFresh(stale, options) };
+    const needs = new Set(retriever.needs);
+    const words = (): WordVectors => this.options.clusters?.vectors ?? catalogueVectors(dataset);
+    let categories: Categories | undefined;
+    if (needs.has("categories") || needs.has("hitRates")) {
+      if (this.clusters?.dataset !== dataset) {
+        const found = await clusterItems(dataset, { k: this.options.clusters?.k ?? 5, seed, vectors: words(), ...whileFresh(stale, options) });
+        this.clusters = { dataset, categories: found };
+      }
+      ({ categories } = this.clusters!);
+    }
     let hitRates: HitRates | undefined;
     if (needs.has("hitRates")) {
-      const neighbours = await itemKnn().fit(train, fit);
-      hitRates = await measureHitRates(neighbours, history, valid, categories!, { seed, ...rest });
+      // Profiles from train, which is the history under strict; the released history holds valid rows, which nobody can hit.
+      hitRates = await measureHitRates(await itemKnn().fit(train, fit), train, valid, categories!, { seed, ...rest });
     }
     let itemVectors: ItemVectors | undefined;
-    if (needs.has("itemVectors")) itemVectors = model.itemVectors ?? itemTextVectors(split.dataset, words());
+    if (needs.has("itemVectors")) itemVectors = model.itemVectors ?? itemTextVectors(dataset, words());
     const context: RetrievalContext = {
-      seed, kernels, ratingScale: split.dataset.ratingScale, train: history,
+      seed, kernels, ratingScale: dataset.ratingScale, train: history,
       ...(categories ? { categories } : {}), ...(itemVectors ? { itemVectors } : {}), ...(hitRates ? { hitRates } : {}),
     };
-    const selector = await retriever.prepare(context, rest);
+    return { model, popularity, categories, itemVectors, selector: await retriever.prepare(context, rest) };
+  }
 
-    const residuals: string[] = [];
-    if (model === this.frozen && forgotten.intersect(split.train).length > 0) {
-      residuals.push(`${backbone.name} weights: fitted on rows that are forgotten now; they still choose the ${this.options.candidates} candidates`);
-      if (itemVectors === model.itemVectors && itemVectors) residuals.push(`attention vectors: item vectors of that ${backbone.name}`);
+  protected residuals({ model, itemVectors }: Built, { split, forgotten }: Holdings): string[] {
+    const { backbone, candidates, candidateSource, mask } = this.options;
+    const found: string[] = [];
+    if (candidateSource === "full") {
+      const trained = forgotten.intersect(split.train).length > 0;
+      // Early stopping read the validation rows: they chose the epoch whose weights are served.
+      const stopped = model.report.validation.length > 0 && forgotten.intersect(split.valid).length > 0;
+      if (trained || stopped) {
+        const how = [...(trained ? ["fitted"] : []), ...(stopped ? ["stopped early"] : [])].join(" and ");
+        found.push(`${backbone.name} weights: ${how} on rows that are forgotten now; they still choose the ${candidates} candidates`);
+        if (itemVectors && itemVectors === model.itemVectors) found.push(`attention vectors: item vectors of that ${backbone.name}`);
+      }
     }
-    if (released && forgotten.length > 0) residuals.push("protocol released: forgotten rows stay in the mask, in M and in the backbone, as the authors coded it");
-    this.refuseStale(begun);
-    const built = { model, popularity, selector, residuals };
-    this.built = built;
-    return built;
+    if (mask === "full") found.push("mask full: forgotten items stay out of their users' lists, so their absence still marks them (leak L3)");
+    if (split.protocol === "released") found.push("protocol released: forgotten rows stay in the mask, in M and in the backbone, as the authors coded it");
+    return found;
   }
 }
 
@@ -308,8 +307,4 @@ export function rerank(list: Ranking, completion: Completion, k: number): Rankin
     scores[at] = at < head ? ordered[at]! : floor - (at - head + 1);
   }
   return { user: list.user, items, scores };
-}
-
-function signalOf({ signal }: RunOptions): { signal?: AbortSignal } {
-  return signal ? { signal } : {};
 }

@@ -1,29 +1,33 @@
 import { DataError, ForgettingError } from "../core/errors.js";
 import { Interactions } from "../core/interactions.js";
+import { assertSplit } from "../data/guards.js";
 import type { Split } from "../data/split.js";
 import type { ForgetRequest } from "./unlearner.js";
 
 /**
- * The rows that a method holds right now: what a forget request shrinks and what everything else is derived from.
- * Under the `strict` protocol every set is the split's minus the forgotten rows. Under `released` the sets stay as the
- * authors coded them: the mask keeps forgotten rows and the history is drawn from a second split (see docs/protocol.md).
+ * The rows that a method holds: what a forget request shrinks and what everything else is derived from. Immutable, so that
+ * whatever was begun with them sees one state throughout. Under the `strict` protocol every set is the split's minus the
+ * forgotten rows. Under `released` the sets stay as the authors coded them: the mask keeps forgotten rows and the history is
+ * drawn from a second split (see docs/protocol.md).
  */
 export class Holdings {
-  train: Interactions;
-  valid: Interactions;
-  /** Rows that prompts may draw from. */
-  history: Interactions;
-  /** Everything forgotten so far. */
-  forgotten: Interactions;
-  /** Items that are never served to their user: train and valid of D_r (serveMask). */
-  mask: Interactions;
+  private constructor(
+    readonly split: Split,
+    readonly train: Interactions,
+    readonly valid: Interactions,
+    /** Rows that prompts may draw from. */
+    readonly history: Interactions,
+    /** Items that are never served to their user: train and valid of D_r (serveMask). */
+    readonly mask: Interactions,
+    /** Everything forgotten so far. */
+    readonly forgotten: Interactions,
+  ) {}
 
-  constructor(readonly split: Split) {
-    this.train = split.train;
-    this.valid = split.valid;
-    this.history = split.history;
-    this.mask = split.train.union(split.valid);
-    this.forgotten = Interactions.empty(split.dataset);
+  /** Everything of a split, before any request. @throws DataError | ForgettingError when the split breaks an invariant. */
+  static of(split: Split): Holdings {
+    // A split may have been put together by hand: a leak would be learned and served before any prompt shows it.
+    assertSplit(split);
+    return new Holdings(split, split.train, split.valid, split.history, split.train.union(split.valid), Interactions.empty(split.dataset));
   }
 
   /**
@@ -48,7 +52,7 @@ export class Holdings {
           });
         }
       }
-      return held.intersect(asked);
+      return held.intersect(asked).without(this.forgotten);
     }
     const byUser = "users" in request;
     const ids = byUser ? request.users : request.items;
@@ -63,17 +67,14 @@ export class Holdings {
       wanted[id] = 1;
     }
     const column = byUser ? held.users : held.items;
-    return held.filter((row) => wanted[column[row]!] === 1 && !this.forgotten.has(held.users[row]!, held.items[row]!));
+    return held.filter((row) => wanted[column[row]!] === 1).without(this.forgotten);
   }
 
-  /** Removes located rows from everything held. Under `released` they are only noted: nothing was removed there. */
-  remove(rows: Interactions): void {
-    if (rows.length === 0) return;
-    this.forgotten = this.forgotten.union(rows);
-    if (this.split.protocol === "released") return;
-    this.train = this.train.without(rows);
-    this.valid = this.valid.without(rows);
-    this.history = this.history.without(rows);
-    this.mask = this.mask.without(rows);
+  /** The holdings without located rows. Under `released` they are only noted: nothing was removed there. */
+  without(rows: Interactions): Holdings {
+    const { split, train, valid, history, mask } = this;
+    const forgotten = this.forgotten.union(rows);
+    if (split.protocol === "released") return new Holdings(split, train, valid, history, mask, forgotten);
+    return new Holdings(split, train.without(rows), valid.without(rows), history.without(rows), mask.without(rows), forgotten);
   }
 }
