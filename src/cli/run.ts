@@ -42,7 +42,7 @@ export function addRun(program: Command, streams: Streams): void {
     .option("--forget <share>", "share to forget (default 0.1)", share)
     .addOption(new Option("--unit <unit>", "what the share counts (default interactions)").choices(["interactions", "users"]))
     .option("--backbones <names>", "bpr,lightgcn", list)
-    .option("--retrievers <names>", "attention,preference,diversity,random,recent,none", list)
+    .option("--retrievers <names>", "attention,preference,diversity,random,recent,none (default) or attention-trained", list)
     .option("--candidate-sources <names>", "full,remain,popularity", list)
     .option("--generator <spec>", "embedded (default, no LLM), ollama:<model>, auto, replay:<file> or copycat (leak probe)")
     .option("--host <address>", "Ollama server (default OLLAMA_HOST)")

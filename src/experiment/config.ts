@@ -9,8 +9,8 @@ import { CANDIDATE_SOURCES, type CandidateSource } from "../unlearning/cragru.js
 export const BACKBONE_NAMES = ["bpr", "lightgcn"] as const;
 export type BackboneName = (typeof BACKBONE_NAMES)[number];
 
-/** The three filters of the paper, then the controls. */
-export const RETRIEVER_NAMES = ["attention", "preference", "diversity", "random", "recent", "none"] as const;
+/** The three filters of the paper, then the controls; "attention-trained" learns its projections on D_r with TensorFlow.js. */
+export const RETRIEVER_NAMES = ["attention", "preference", "diversity", "random", "recent", "none", "attention-trained"] as const;
 export type RetrieverName = (typeof RETRIEVER_NAMES)[number];
 
 export type ForgetUnit = "interactions" | "users";
@@ -53,7 +53,7 @@ export interface RunConfig {
 /** What a run does when nothing is asked for. */
 export const DEFAULT_CONFIG: Readonly<RunConfig> = {
   dataset: "synthetic", synthetic: {}, protocol: "strict", forget: { unit: "interactions", ratio: 0.1 }, seed: 2020,
-  backbones: ["bpr", "lightgcn"], retrievers: [...RETRIEVER_NAMES], candidateSources: ["full", "remain", "popularity"],
+  backbones: ["bpr", "lightgcn"], retrievers: ["attention", "preference", "diversity", "random", "recent", "none"], candidateSources: ["full", "remain", "popularity"],
   generator: "embedded", host: undefined, candidates: 50, history: defaultHistory("synthetic"), clusters: 5, users: 1000, onFailure: "throw",
   concurrency: undefined, device: "auto", threads: undefined,
 };

@@ -25,6 +25,8 @@ export function retrieverOf(name: RetrieverName, budget: number, protocol: Proto
   switch (name) {
     case "attention":
       return attentionRetriever({ budget, variant });
+    case "attention-trained":
+      return attentionRetriever({ budget, projections: "trained" });
     case "preference":
       return preferenceRetriever({ budget, variant });
     case "diversity":

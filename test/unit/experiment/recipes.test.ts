@@ -35,8 +35,17 @@ describe("recipes by name", () => {
     expect([backboneOf("bpr").name, backboneOf("lightgcn").name]).toEqual(["bpr", "lightgcn"]);
     for (const name of RETRIEVER_NAMES) {
       const retriever = retrieverOf(name, 7);
-      expect(retriever.name).toContain(name);
+      for (const word of name.split("-")) expect(retriever.name).toContain(word);
       expect(retriever.budget).toBe(name === "none" ? 0 : 7);
+    }
+  });
+});
+
+describe("the released protocol", () => {
+  it("takes the authors' own filters", () => {
+    for (const name of ["attention", "preference", "diversity", "recent"] as const) {
+      expect(retrieverOf(name, 100, "released").name).toContain("released");
+      expect(retrieverOf(name, 100, "strict").name).not.toContain("released");
     }
   });
 });
