@@ -32,7 +32,8 @@ export interface LoadModelOptions {
 
 /**
  * Writes a fitted model: magic line, header (options, fingerprint of the training rows, shape), little-endian columns,
- * SHA-256 of it all. The file appears whole or not at all.
+ * SHA-256 of it all. The file appears whole or not at all, readable by its owner alone: weights keep traces of the rows, and an
+ * item neighbour model holds the rows themselves. Delete it when rows it was fitted on are to be forgotten.
  * @throws ConfigError for a model that is not one of ours.
  */
 export async function saveModel(model: FittedBackbone, file: string): Promise<void> {
@@ -45,7 +46,7 @@ export async function saveModel(model: FittedBackbone, file: string): Promise<vo
   for (const part of parts) hash.update(part);
   const partial = `${file}.${process.pid}.part`;
   try {
-    await writeFile(partial, Buffer.concat([...parts, hash.digest()]));
+    await writeFile(partial, Buffer.concat([...parts, hash.digest()]), { mode: 0o600 });
     await rename(partial, file);
   } catch (error) {
     await rm(partial, { force: true });

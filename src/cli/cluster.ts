@@ -1,9 +1,8 @@
 import type { Command } from "commander";
 import { cluster } from "../experiment/steps/cluster.js";
-import { DEFAULT_RUN } from "../experiment/steps/folder.js";
 import { defined } from "../experiment/defined.js";
 import { execute, type Streams } from "./execute.js";
-import { common, whole, type CommonOptions } from "./options.js";
+import { common, runFolder, whole, type CommonOptions } from "./options.js";
 
 interface Flags extends CommonOptions {
   run: string;
@@ -18,11 +17,10 @@ export function addCluster(program: Command, streams: Streams): void {
     .description("Step 2: clusters genre words (or titles) by their vectors; an item belongs to the cluster of most of its words. "
       + "Reads no interactions.")
     .option("--k <n>", "number of categories (default 5)", whole)
-    .option("--vectors <file>", "word vectors in the word2vec binary format (default: from the catalogue's own text)")
-    .option("--run <folder>", "the run's folder", DEFAULT_RUN);
-  common(command, "cragru cluster --k 5", "cragru cluster --vectors GoogleNews-vectors-negative300.bin");
+    .option("--vectors <file>", "word vectors in the word2vec binary format (default: from the catalogue's own text)");
+  common(runFolder(command), "cragru cluster --k 5", "cragru cluster --vectors GoogleNews-vectors-negative300.bin");
   command.action(async (flags: Flags) => {
-    const { run, k, vectors, seed } = flags;
-    await execute(streams, flags, (context) => cluster({ run, ...defined({ k, vectors, seed }), ...context }));
+    const { run, k, vectors } = flags;
+    await execute(streams, flags, (context) => cluster({ run, ...defined({ k, vectors }), ...context }));
   });
 }

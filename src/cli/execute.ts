@@ -1,3 +1,4 @@
+import { jsonOf } from "../experiment/draft.js";
 import type { CommonOptions } from "./options.js";
 import { ProgressDisplay } from "./progress.js";
 
@@ -46,10 +47,11 @@ export async function execute(streams: Streams, options: CommonOptions, verb: (c
     process.off("SIGINT", stop).off("SIGTERM", stop);
     display.close();
   }
-  streams.stdout.write(`${options.json ? jsonOf(value) : String(value)}\n`);
+  streams.stdout.write(`${options.json ? jsonOf(value) : textOf(value, streams.stdout.columns)}\n`);
 }
 
-/** JSON of a verb's value; typed arrays become lists. */
-export function jsonOf(value: unknown): string {
-  return JSON.stringify(value, (_, inner: unknown) => (ArrayBuffer.isView(inner) ? Array.from(inner as Uint32Array) : inner), 2);
+/** As the value prints itself; as wide as the terminal, where it can and there is one. */
+function textOf(value: unknown, columns: number | undefined): string {
+  const isFlexible = typeof value === "object" && value !== null && "toText" in value;
+  return isFlexible ? (value as { toText: (columns?: number) => string }).toText(columns) : String(value);
 }

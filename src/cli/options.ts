@@ -2,14 +2,18 @@ import { InvalidArgumentError, Option, type Command } from "commander";
 import { DEVICE_NAMES, type DeviceName } from "../native/load.js";
 import type { SyntheticOptions } from "../data/synthetic.js";
 import { defined } from "../experiment/defined.js";
+import { DEFAULT_RUN } from "../experiment/steps/folder.js";
 
 /** Options that every verb takes. */
 export interface CommonOptions {
   json?: boolean;
   quiet?: boolean;
   verbose?: boolean;
+}
+
+/** Options of the verbs that compute with the kernels. */
+export interface KernelFlags {
   device?: DeviceName;
-  seed?: number;
   threads?: number;
 }
 
@@ -27,6 +31,12 @@ export function share(text: string): number {
   return value;
 }
 
+/** The name of a folder. @throws InvalidArgumentError when it is empty, as an unset variable of a script is. */
+export function folder(text: string): string {
+  if (text.trim() === "") throw new InvalidArgumentError("It must be the name of a folder.");
+  return text;
+}
+
 /** "a,b" */
 export function list(text: string): string[] {
   return text.split(",").map((part) => part.trim()).filter((part) => part !== "");
@@ -38,10 +48,19 @@ export function common(command: Command, ...examples: string[]): Command {
     .option("--json", "print the value as JSON")
     .option("--quiet", "no progress and no notes")
     .option("--verbose", "show the stack of an error")
-    .addOption(new Option("--device <name>", "kernels to use (CRAGRU_DEVICE)").choices(DEVICE_NAMES))
-    .option("--threads <n>", "threads of the native core (CRAGRU_THREADS); results do not depend on it", whole)
-    .option("--seed <n>", "seed of every draw (default 2020)", whole)
     .addHelpText("after", `\nExample${examples.length > 1 ? "s" : ""}:\n${examples.map((example) => `  $ ${example}`).join("\n")}`);
+}
+
+/** Adds where and on how many threads the kernels run. */
+export function kernels(command: Command): Command {
+  return command
+    .addOption(new Option("--device <name>", "kernels to use (CRAGRU_DEVICE)").choices(DEVICE_NAMES))
+    .option("--threads <n>", "threads of the native core (CRAGRU_THREADS); results do not depend on it", whole);
+}
+
+/** Adds the folder that the five steps share. */
+export function runFolder(command: Command): Command {
+  return command.option("--run <folder>", "the run's folder", folder, DEFAULT_RUN);
 }
 
 /** Adds the size of the invented data. */

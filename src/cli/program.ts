@@ -1,5 +1,6 @@
 import { Command, CommanderError } from "commander";
 import { ConfigError, CragruError } from "../core/errors.js";
+import { isSystemError } from "../experiment/draft.js";
 import { packageVersion } from "../experiment/version.js";
 import { addCluster } from "./cluster.js";
 import { addData } from "./data.js";
@@ -54,7 +55,7 @@ function report(error: unknown, { stderr }: Streams, isVerbose: boolean): number
     stderr.write("Stopped. The same command goes on where this one stopped.\n");
     return error.signalName === "SIGTERM" ? TERMINATED : INTERRUPTED;
   }
-  if (error instanceof CragruError && !isVerbose) stderr.write(`cragru: ${error.message}\n`);
+  if (!isVerbose && (error instanceof CragruError || isSystemError(error))) stderr.write(`cragru: ${error.message}\n`);
   else stderr.write(`cragru: ${error instanceof Error ? chainOf(error) : String(error)}\n`);
   // A missing or foreign earlier step is no wrong usage: the command is right, its time is not.
   return error instanceof ConfigError && !error.code.startsWith("STEP_") ? WRONG_USAGE : FAILED;

@@ -1,14 +1,13 @@
 import { Option, type Command } from "commander";
 import { BACKBONE_NAMES, RETRIEVER_NAMES, type BackboneName, type RetrieverName } from "../experiment/config.js";
-import { DEFAULT_RUN } from "../experiment/steps/folder.js";
 import { prompt } from "../experiment/steps/prompt.js";
 import type { ProfileChoice } from "../experiment/steps/promptfile.js";
 import { CANDIDATE_SOURCES, type CandidateSource } from "../unlearning/cragru.js";
 import { defined } from "../experiment/defined.js";
 import { execute, type Streams } from "./execute.js";
-import { common, whole, type CommonOptions } from "./options.js";
+import { common, kernels, runFolder, whole, type CommonOptions, type KernelFlags } from "./options.js";
 
-interface Flags extends CommonOptions {
+interface Flags extends CommonOptions, KernelFlags {
   run: string;
   backbone?: BackboneName;
   retriever?: RetrieverName;
@@ -31,9 +30,8 @@ export function addPrompt(program: Command, streams: Streams): void {
     .option("--candidates <n>", "candidates in a prompt (default 50)", whole)
     .option("--history <n>", "rows of history in a prompt, at most (default 100; invented data 20)", whole)
     .option("--users <n>", "users to write prompts for, 0 for all (default 1000)", whole)
-    .addOption(new Option("--profile <choice>", "print the user's profile (default auto: where the data has profiles)").choices(["auto", "on", "off"]))
-    .option("--run <folder>", "the run's folder", DEFAULT_RUN);
-  common(command, "cragru prompt --backbone lightgcn --retriever attention --candidates 50", "cragru prompt --candidate-source remain");
+    .addOption(new Option("--profile <choice>", "print the user's profile (default auto: where the data has profiles)").choices(["auto", "on", "off"]));
+  common(kernels(runFolder(command)), "cragru prompt --backbone lightgcn --retriever attention --candidates 50", "cragru prompt --candidate-source remain");
   command.action(async (flags: Flags) => {
     const { run, backbone, retriever, candidateSource, candidates, history, users, profile, device, threads } = flags;
     await execute(streams, flags, (context) => prompt({

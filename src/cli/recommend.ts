@@ -1,9 +1,8 @@
 import { Option, type Command } from "commander";
-import { DEFAULT_RUN } from "../experiment/steps/folder.js";
 import { recommend } from "../experiment/steps/recommend.js";
 import { defined } from "../experiment/defined.js";
 import { execute, type Streams } from "./execute.js";
-import { common, whole, type CommonOptions } from "./options.js";
+import { common, runFolder, whole, type CommonOptions } from "./options.js";
 
 interface Flags extends CommonOptions {
   run: string;
@@ -12,6 +11,7 @@ interface Flags extends CommonOptions {
   onFailure?: "throw" | "backbone";
   concurrency?: number;
   restart?: boolean;
+  seed?: number;
 }
 
 /** `cragru recommend` */
@@ -25,9 +25,9 @@ export function addRecommend(program: Command, streams: Streams): void {
     .addOption(new Option("--on-failure <choice>", "what a failed answer becomes: an error (default), or the backbone's order, counted")
       .choices(["throw", "backbone"]))
     .option("--concurrency <n>", "requests in flight at once", whole)
-    .option("--restart", "throw the answers of an earlier run away")
-    .option("--run <folder>", "the run's folder", DEFAULT_RUN);
-  common(command, "cragru recommend --generator ollama:llama3.1:8b", "cragru recommend --generator embedded");
+    .option("--seed <n>", "seed of the language model (default: the split's)", whole)
+    .option("--restart", "throw the answers of an earlier run away");
+  common(runFolder(command), "cragru recommend --generator ollama:llama3.1:8b", "cragru recommend --generator embedded");
   command.action(async (flags: Flags) => {
     const { run, generator, host, onFailure, concurrency, restart, seed } = flags;
     await execute(streams, flags, (context) => recommend({

@@ -6,9 +6,9 @@ import type { Protocol } from "../data/split.js";
 import type { CandidateSource } from "../unlearning/cragru.js";
 import { defined } from "../experiment/defined.js";
 import { execute, type Streams } from "./execute.js";
-import { common, list, share, synthetic, syntheticOf, whole, type CommonOptions, type SyntheticFlags } from "./options.js";
+import { common, folder, kernels, list, share, synthetic, syntheticOf, whole, type CommonOptions, type KernelFlags, type SyntheticFlags } from "./options.js";
 
-interface Flags extends CommonOptions, SyntheticFlags {
+interface Flags extends CommonOptions, KernelFlags, SyntheticFlags {
   dataset?: string;
   protocol?: Protocol;
   forget?: number;
@@ -25,6 +25,7 @@ interface Flags extends CommonOptions, SyntheticFlags {
   onFailure?: "throw" | "backbone";
   concurrency?: number;
   results: string;
+  seed?: number;
 }
 
 /** `cragru run` */
@@ -53,8 +54,9 @@ export function addRun(program: Command, streams: Streams): void {
     .addOption(new Option("--on-failure <choice>", "what a failed answer becomes: an error (default), or the backbone's order, counted")
       .choices(["throw", "backbone"]))
     .option("--concurrency <n>", "requests in flight at once", whole)
-    .option("--results <folder>", "folder of all results", "results");
-  common(synthetic(command), "cragru run quick", "cragru run quick --dataset ml-100k --unit users", "cragru run table-1");
+    .option("--results <folder>", "folder of all results", folder, "results")
+    .option("--seed <n>", "seed of every draw (default 2020)", whole);
+  common(kernels(synthetic(command)), "cragru run quick", "cragru run quick --dataset ml-100k --unit users", "cragru run table-1");
   command.action(async (preset: string, flags: Flags) => {
     const { dataset, protocol, unit, backbones, retrievers, candidateSources, generator, host, candidates, history, clusters, users } = flags;
     const { onFailure, concurrency, results, device, threads, seed, forget: ratio } = flags;

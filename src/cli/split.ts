@@ -1,11 +1,10 @@
 import { Option, type Command } from "commander";
 import type { ForgetUnit } from "../experiment/config.js";
-import { DEFAULT_RUN } from "../experiment/steps/folder.js";
 import { split } from "../experiment/steps/split.js";
 import type { Protocol, SplitRatio } from "../data/split.js";
 import { defined } from "../experiment/defined.js";
 import { execute, type Streams } from "./execute.js";
-import { common, share, synthetic, syntheticOf, type CommonOptions, type SyntheticFlags } from "./options.js";
+import { common, runFolder, share, synthetic, syntheticOf, whole, type CommonOptions, type SyntheticFlags } from "./options.js";
 
 interface Flags extends CommonOptions, SyntheticFlags {
   run: string;
@@ -14,6 +13,7 @@ interface Flags extends CommonOptions, SyntheticFlags {
   protocol?: Protocol;
   ratio?: SplitRatio;
   acceptLicence?: boolean;
+  seed?: number;
 }
 
 /** `cragru split` */
@@ -27,9 +27,9 @@ export function addSplit(program: Command, streams: Streams): void {
     .addOption(new Option("--protocol <name>", "strict (default), or released: as the authors coded it, with known leaks")
       .choices(["strict", "released"]))
     .addOption(new Option("--ratio <ratio>", "train, valid and test (default 70/10/20)").choices(["70/10/20", "80/10/10"]))
-    .option("--accept-licence", "download the data if need be; you have read its terms (cragru data <name>)")
-    .option("--run <folder>", "the run's folder", DEFAULT_RUN);
-  common(synthetic(command), "cragru split ml-100k --forget 0.1 --unit interactions --seed 2020", "cragru split synthetic --unit users");
+    .option("--seed <n>", "seed of every draw of the run (default 2020)", whole)
+    .option("--accept-licence", "download the data if need be; you have read its terms (cragru data <name>)");
+  common(synthetic(runFolder(command)), "cragru split ml-100k --forget 0.1 --unit interactions --seed 2020", "cragru split synthetic --unit users");
   command.action(async (dataset: string, flags: Flags) => {
     const { run, forget, unit, protocol, ratio, acceptLicence, seed } = flags;
     await execute(streams, flags, (context) => split(dataset, {

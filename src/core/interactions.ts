@@ -139,12 +139,14 @@ export class Interactions {
 
   /** Rows whose (user, item) is not in `rows`. */
   without(rows: Interactions): Interactions {
-    return this.filter((row) => !rows.has(this.users[row]!, this.items[row]!));
+    const shared = this.sharedWith(rows);
+    return this.filter((row) => shared[row] === 0);
   }
 
   /** Rows whose (user, item) is in `rows` too. */
   intersect(rows: Interactions): Interactions {
-    return this.filter((row) => rows.has(this.users[row]!, this.items[row]!));
+    const shared = this.sharedWith(rows);
+    return this.filter((row) => shared[row] === 1);
   }
 
   /** Both sets; where a pair is in both, this side's row is kept. Timestamps survive only if both sides have them. */
@@ -161,11 +163,26 @@ export class Interactions {
     return new Interactions(gather(columns, sortedOrder(columns.users, columns.items, this)), this);
   }
 
+  /** 1 for each row whose (user, item) is in `rows` too. Looks the shorter table up in the longer one: a request is short. */
+  private sharedWith(rows: Interactions): Uint8Array {
+    const shared = new Uint8Array(this.length);
+    if (rows.length < this.length) {
+      for (let row = 0; row < rows.length; row++) {
+        const at = this.indexOf(rows.users[row]!, rows.items[row]!);
+        if (at >= 0) shared[at] = 1;
+      }
+    } else {
+      for (let row = 0; row < this.length; row++) if (rows.has(this.users[row]!, this.items[row]!)) shared[row] = 1;
+    }
+    return shared;
+  }
+
   /** Keeps the rows for which `keep(row index)` is true. */
   filter(keep: (row: number) => boolean): Interactions {
-    const rows: number[] = [];
-    for (let row = 0; row < this.length; row++) if (keep(row)) rows.push(row);
-    return rows.length === this.length ? this : this.select(rows);
+    const rows = new Uint32Array(this.length);
+    let kept = 0;
+    for (let row = 0; row < this.length; row++) if (keep(row)) rows[kept++] = row;
+    return kept === this.length ? this : new Interactions(gather(this, rows.subarray(0, kept)), this);
   }
 
   /** The rows with these indices, in table order whatever the order of `rows`. */

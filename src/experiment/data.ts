@@ -3,6 +3,7 @@ import { LICENCES, licenceText, type Licence } from "../data/licence.js";
 import { loadDataset } from "../data/load.js";
 import { partOf, type RunOptions } from "../core/progress.js";
 import { statistics, type DatasetStatistics } from "../data/statistics.js";
+import { resolveConfig } from "./config.js";
 import { defined } from "./defined.js";
 
 export interface DataOptions extends RunOptions {
@@ -37,10 +38,11 @@ export class DataReport {
 /**
  * Shows a data set's terms, downloads it from its publisher if it is not on disk and the licence is accepted, checks it and
  * counts it.
- * @throws DataError with the terms when they are not accepted; or when a download, a checksum or a file is bad.
+ * @throws ConfigError on an unknown name; DataError with the terms when they are not accepted; or when a download, a checksum or a file is bad.
  */
 export async function data(name: string, options: DataOptions = {}): Promise<DataReport> {
   const { acceptLicence, root } = options;
+  resolveConfig({ dataset: name });
   const licence = Object.hasOwn(LICENCES, name) ? LICENCES[name] : undefined;
   const place = defined({ root });
   let download: DataReport["download"];

@@ -8,23 +8,62 @@ import { DataError } from "../core/errors.js";
  */
 export async function writeFolder(folder: string, fill: (draft: string) => Promise<void>): Promise<void> {
   const parent = dirname(folder), stem = `.${basename(folder)}.draft-`;
-  await mkdir(parent, { recursive: true });
+  await makeFolder(parent);
   for (const left of await readdir(parent)) {
     if (left.startsWith(stem) && !isAlive(left.slice(stem.length))) await rm(join(parent, left), { recursive: true, force: true });
   }
-  const draft = await mkdtemp(join(parent, `${stem}${process.pid}-`));
-  try {
-    await fill(draft);
+  await writing(folder, async () => {
+    const draft = await mkdtemp(join(parent, `${stem}${process.pid}-`));
+    try {
+      await fill(draft);
+      await putInPlace(draft, folder);
+    } finally {
+      await rm(draft, { recursive: true, force: true });
+    }
+  });
+}
+
+/** Another process may put its own folder there between the two calls: then the last one stays. */
+async function putInPlace(draft: string, folder: string): Promise<void> {
+  for (let attempt = 1; ; attempt++) {
     await rm(folder, { recursive: true, force: true });
-    await rename(draft, folder);
-  } finally {
-    await rm(draft, { recursive: true, force: true });
+    try {
+      return await rename(draft, folder);
+    } catch (error) {
+      if (attempt === 5 || !["ENOTEMPTY", "EEXIST"].includes((error as NodeJS.ErrnoException).code ?? "")) throw error;
+    }
   }
 }
 
-/** `rest`: process id, dash, random letters. */
-function isAlive(rest: string): boolean {
-  const pid = Number.parseInt(rest, 10);
+/** A folder and its parents. @throws DataError when it cannot be made. */
+export async function makeFolder(folder: string): Promise<void> {
+  await writing(folder, () => mkdir(folder, { recursive: true }));
+}
+
+/** Does what writes to `place`. @throws DataError that names the place when the disk refuses. */
+export async function writing<T>(place: string, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (cause) {
+    if (!isSystemError(cause)) throw cause;
+    throw new DataError("DATA_WRITE", `${place} cannot be written: ${cause.message}.`, { hint: cureOf(cause.code), cause });
+  }
+}
+
+/** An error of the operating system, such as a full disk. */
+export function isSystemError(error: unknown): error is NodeJS.ErrnoException & { code: string } {
+  return error instanceof Error && "syscall" in error && typeof (error as NodeJS.ErrnoException).code === "string";
+}
+
+function cureOf(code: string): string {
+  if (code === "ENOSPC" || code === "EDQUOT" || code === "EFBIG") return "The disk is full: make room, or choose another folder; the same command goes on.";
+  if (code === "EEXIST" || code === "ENOTDIR") return "A file stands where a folder should be: move it, or choose another folder.";
+  return "Choose a folder that you may write to.";
+}
+
+/** Whether a process runs; `id` starts with its number. */
+export function isAlive(id: string): boolean {
+  const pid = Number.parseInt(id, 10);
   try {
     return Number.isInteger(pid) && process.kill(pid, 0);
   } catch (error) {
@@ -32,10 +71,14 @@ function isAlive(rest: string): boolean {
   }
 }
 
-/** One JSON file, two spaces, typed arrays as plain lists. */
+/** JSON, two spaces; typed arrays become lists. */
+export function jsonOf(value: unknown): string {
+  return JSON.stringify(value, (_, inner: unknown) => (ArrayBuffer.isView(inner) ? Array.from(inner as Uint32Array) : inner), 2);
+}
+
+/** One file of {@link jsonOf}. @throws DataError when it cannot be written. */
 export async function writeJson(file: string, value: unknown): Promise<void> {
-  const text = JSON.stringify(value, (_, inner: unknown) => (ArrayBuffer.isView(inner) ? Array.from(inner as Uint32Array) : inner), 2);
-  await writeFile(file, `${text}\n`);
+  await writing(file, () => writeFile(file, `${jsonOf(value)}\n`));
 }
 
 /** @throws DataError with the file's name when it is missing or not JSON. */

@@ -147,14 +147,15 @@ function itemsOf({ dataset }: Bench, { items }: Ranking, genre: string | undefin
   }));
 }
 
-/** The example as text: the request, the lines that vanished, the lists side by side. */
-export function exampleText(example: Example): string {
+/** The example as text: the request, the lines that vanished, the lists side by side, as wide as they fit into `columns`. */
+export function exampleText(example: Example, columns = 120): string {
   const { user, profile, genre, withdrawn, lines, vanished, lists, engine, retriever } = example;
   const person = [profile.age === undefined ? "" : `age ${profile.age}`, profile.occupation ?? ""].filter((word) => word !== "").join(", ");
   const what = `${withdrawn.rows} rows${genre === undefined ? "" : `, among them all ${withdrawn.ofGenre} of the genre ${genre}`}`;
   const shown = vanished.length > SHOWN_LINES ? `, the first ${SHOWN_LINES}` : "";
+  const width = Math.min(40, Math.floor((columns - "  10".length) / lists.length) - 2);
   const cells = Array.from({ length: LIST_LENGTH }, (_, at) => [
-    String(at + 1).padStart(2), ...lists.map(({ items }) => (items[at] ? itemText(items[at], genre) : "")),
+    String(at + 1).padStart(2), ...lists.map(({ items }) => (items[at] ? itemText(items[at], genre, width) : "")),
   ]);
   const counts = lists.map(({ items }) => `${items.filter(({ ofGenre }) => ofGenre).length} of ${items.length} are ${genre ?? ""}`);
   const fresh = lines.after - (lines.before - vanished.length);
@@ -184,7 +185,7 @@ function lineText({ title, year, genres, rating }: HistoryLine): string {
 }
 
 /** Title and one genre: the one in question where the item has it. */
-function itemText({ title, genres, ofGenre, withdrawn }: ExampleItem, genre: string | undefined, width = 40): string {
+function itemText({ title, genres, ofGenre, withdrawn }: ExampleItem, genre: string | undefined, width: number): string {
   const mark = `${ofGenre ? "*" : " "}${withdrawn ? "!" : " "}`;
   const shown = ofGenre ? genre : genres[0];
   const tail = shown === undefined ? "" : ` [${shown}]`;

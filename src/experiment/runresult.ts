@@ -50,6 +50,8 @@ export interface RunRow {
   folder: string;
 }
 
+type Column = [head: string, cell: (row: RunRow) => string];
+
 /** What a run computed; prints itself as a table with one user before and after, as HTML and as JSON. */
 export class RunResult {
   readonly rows: readonly RunRow[];
@@ -72,15 +74,22 @@ export class RunResult {
   }
 
   toString(): string {
+    return this.toText();
+  }
+
+  /** As text. Where the whole table does not fit into `columns`, it shows the main values alone. */
+  toText(columns = Infinity): string {
     const { captions, device, engine, example, folder, seconds } = this.parts;
+    const whole = alignColumns(this.cells());
+    const isNarrow = whole.indexOf("\n") > columns;
     return [
       ...captions,
       `Engine: ${engine.label}. Kernels: ${device}.`,
       "",
-      this.caption(),
-      alignColumns(this.cells()),
-      ...this.footnotes(),
-      ...(example ? ["", exampleText(example)] : []),
+      isNarrow ? `${this.caption(true)}; intervals and more in ${folder}` : this.caption(),
+      isNarrow ? alignColumns(this.cells(true)) : whole,
+      ...this.footnotes(isNarrow),
+      ...(example ? ["", exampleText(example, Math.min(columns, 120))] : []),
       "",
       `Results in ${folder}, ${formatSeconds(seconds)}.`,
     ].join("\n");
@@ -96,35 +105,39 @@ export class RunResult {
     return this.toString();
   }
 
-  private caption(): string {
+  private caption(isNarrow = false): string {
     const n = this.rows[0]?.remaining?.n ?? 0;
     const warning = this.parts.split.warning;
-    return `Means over ${n} remaining users with 95 % intervals${warning === undefined ? "" : ` (${warning})`}`;
+    return `Means over ${n} remaining users${isNarrow ? "" : " with 95 % intervals"}${warning === undefined ? "" : ` (${warning})`}`;
   }
 
-  private cells(): string[][] {
+  private cells(isNarrow = false): string[][] {
+    const value = isNarrow ? alone : withInterval;
     const forgotten = this.rows.some((row) => row.forgotten !== undefined);
-    const columns: [string, (row: RunRow) => string][] = [
+    const columns: Column[] = [
       ["method", ({ method }) => method.label],
-      ["candidates", ({ method }) => method.source],
-      ["HR@10", ({ remaining }) => withInterval(remaining, "hr@10")],
-      ["NDCG@10", ({ remaining }) => withInterval(remaining, "ndcg@10")],
+      ["candidates", ({ method, engine }) => (engine === undefined ? "" : isNarrow ? method.source.split(" ")[0]! : method.source)],
+      ["HR@10", ({ remaining }) => value(remaining, "hr@10")],
+      ["NDCG@10", ({ remaining }) => value(remaining, "ndcg@10")],
       ["- retrain", ({ difference }) => signed(difference)],
-      ["p Holm", ({ pHolm }) => (pHolm === undefined ? "" : pHolm < 0.001 ? "<.001" : digits(pHolm))],
-      ...(forgotten ? [["NDCG@10 forgotten", ({ forgotten: gone }) => withInterval(gone, "ndcg@10")]] as [string, (row: RunRow) => string][] : []),
+      ...(isNarrow ? [] : [["p Holm", ({ pHolm }) => (pHolm === undefined ? "" : pHolm < 0.001 ? "<.001" : digits(pHolm))]] satisfies Column[]),
+      ...(forgotten && !isNarrow ? [["forgotten", ({ forgotten: gone }) => alone(gone, "ndcg@10")]] satisfies Column[] : []),
       ["to forget", ({ secondsToForget }) => (secondsToForget === undefined ? "" : formatSeconds(secondsToForget))],
-      ["a list", ({ secondsPerList }) => (secondsPerList === undefined ? "" : formatSeconds(secondsPerList))],
-      ["engine", ({ engine }) => engine ?? "-"],
-      ["fell back/repaired", ({ engine, fallback, repaired }) => (engine === undefined ? "" : `${fallback}/${repaired}`)],
+      ...(isNarrow ? [] : [["a list", ({ secondsPerList }) => (secondsPerList === undefined ? "" : formatSeconds(secondsPerList))]] satisfies Column[]),
     ];
     return [columns.map(([head]) => head), ...this.rows.map((row) => columns.map(([, cell]) => cell(row)))];
   }
 
-  private footnotes(): string[] {
+  private footnotes(isNarrow: boolean): string[] {
     const fallen = this.rows.filter(({ withoutFallback }) => withoutFallback !== undefined);
+    const asked = this.rows.find(({ forgotten }) => forgotten !== undefined)?.forgotten;
+    const odd = this.rows.filter(({ fallback, repaired }) => fallback + repaired > 0);
     return [
       "  - retrain: NDCG@10 minus the same backbone retrained, same users, Wilcoxon with Holm. To forget: apply the request and rebuild.",
+      ...(asked && !isNarrow ? [`  forgotten: NDCG@10 of the ${asked.n} users who asked to be forgotten.`] : []),
       "  The frozen backbone's own order after the request is the row \"before forgetting\": evalMask takes out the forgotten items for all.",
+      ...(odd.length === 0 ? ["  Every answer of the generator was whole: none was repaired, none fell back to the backbone's order."] : []),
+      ...odd.map(({ method, fallback, repaired }) => `  ${method.label}, ${method.source}: ${fallback} answers fell back to the backbone's order, ${repaired} were repaired.`),
       ...fallen.map(({ method, withoutFallback }) =>
         `  ${method.label}, ${method.source}, without users that fell back: NDCG@10 ${withInterval(withoutFallback, "ndcg@10")}`),
     ];
@@ -160,7 +173,12 @@ function comparisonsOf(results: readonly StoredResult[], seed: number): Record<s
 
 function withInterval(means: GroupMetrics | undefined, metric: string): string {
   const found = means?.metrics[metric];
-  return found ? `${digits(found.value)} [${digits(found.low)}, ${digits(found.high)}]` : "";
+  return found ? `${digits(found.value)} ${digits(found.low)}-${digits(found.high)}` : "";
+}
+
+function alone(means: GroupMetrics | undefined, metric: string): string {
+  const found = means?.metrics[metric];
+  return found ? digits(found.value) : "";
 }
 
 /** ".393": three digits, no leading zero. */

@@ -1,11 +1,11 @@
 import { existsSync } from "node:fs";
-import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import type { Backbone, FitOptions, FittedBackbone } from "../backbone/backbone.js";
 import { loadModel, saveModel } from "../backbone/store.js";
 import { canonicalJson, fingerprint, fingerprintRows } from "../core/fingerprint.js";
 import type { Interactions } from "../core/interactions.js";
 import { loadKernels } from "../native/load.js";
+import { makeFolder, writing } from "./draft.js";
 
 export interface StoredBackbone extends Backbone {
   /** Models used so far: the file, the rows they were fitted on, and whether they were fitted now or read. */
@@ -31,8 +31,8 @@ export function storedBackbone(backbone: Backbone, folder: string): StoredBackbo
       const present = existsSync(join(folder, name));
       const model = present ? await loadModel(join(folder, name), { trainedOn, kernels }) : await inner.fit(train, { ...options, kernels });
       if (!present) {
-        await mkdir(folder, { recursive: true });
-        await saveModel(model, join(folder, name));
+        await makeFolder(folder);
+        await writing(join(folder, name), () => saveModel(model, join(folder, name)));
       }
       if (!used.some(({ file }) => file === name)) used.push({ file: name, rows: train.length, trainedOn, fitted: !present });
       return model;

@@ -63,6 +63,8 @@ export async function generateAll(prompts: readonly Prompt[], generator: Generat
       const index = next++;
       const prompt = prompts[index]!;
       const completion = await answer(prompt, generator, engine, onFailure, stop.signal);
+      // An engine may finish in spite of the abort: an answer that is no longer wanted is not journaled.
+      stop.signal.throwIfAborted();
       completions[index] = completion;
       addCounts(counts, completion.counts);
       done++;

@@ -1,6 +1,6 @@
 import { ConfigError, ForgettingError } from "../core/errors.js";
 import type { Interactions } from "../core/interactions.js";
-import { partOf, type RunOptions } from "../core/progress.js";
+import { Breather, partOf, type RunOptions } from "../core/progress.js";
 import type { Prompt } from "../core/prompt.js";
 import type { Ranking } from "../core/ranking.js";
 import type { Dataset } from "../data/dataset.js";
@@ -135,7 +135,9 @@ export class Cragru extends RebuildingUnlearner<Built> {
    */
   async rank(prompts: readonly Prompt[], options: RunOptions & Partial<Pick<GenerateAllOptions, "onCompletion">> = {}): Promise<Completion[]> {
     const { held, stale } = this;
+    const breather = new Breather(options.signal);
     for (const prompt of prompts) {
+      await breather.pause();
       this.guard(held, prompt.user, prompt.evidence, prompt.candidates.map(({ item }) => item));
       if (this.made.get(prompt)?.aborted) {
         throw new ForgettingError("FORGET_STALE_PROMPT", `The prompt of user ${held.split.dataset.userId(prompt.user)} was made before the latest forget request.`, {
@@ -209,12 +211,14 @@ export class Cragru extends RebuildingUnlearner<Built> {
     }));
     const evidence = await selector.select(
       candidates.map(({ user, items }) => ({ user, history: history.of(user), candidates: items })), { ...options, ...fresh });
-    candidates.forEach(({ user, items }, at) => {
+    const breather = new Breather(fresh.signal);
+    for (const [at, { user, items }] of candidates.entries()) {
+      await breather.pause();
       const found = this.guard(holdings, user, evidence[at]!, items);
       this.violations.test += found.test;
       this.violations.candidates += found.candidates;
       this.violations.forgotten += found.forgotten;
-    });
+    }
     const { template } = this.options;
     const prompts = await buildPrompts({ dataset, candidates, evidence, ...(template ? { template } : {}) }, fresh);
     stale.throwIfAborted();

@@ -75,6 +75,7 @@ export class Holdings {
     const { split, train, valid, history, mask } = this;
     const forgotten = this.forgotten.union(rows);
     if (split.protocol === "released") return new Holdings(split, train, valid, history, mask, forgotten);
-    return new Holdings(split, train.without(rows), valid.without(rows), history.without(rows), mask.without(rows), forgotten);
+    const left = train.without(rows);
+    return new Holdings(split, left, valid.without(rows), history === train ? left : history.without(rows), mask.without(rows), forgotten);
   }
 }

@@ -1,4 +1,5 @@
 import { beforeAll, describe, expect, it } from "vitest";
+import type { Backbone } from "../../src/backbone/backbone.js";
 import { bpr } from "../../src/backbone/bpr.js";
 import { fitOnce } from "../../src/backbone/memo.js";
 import { DataError, ForgettingError } from "../../src/core/errors.js";
@@ -113,6 +114,63 @@ describe.each(methods)("unlearner contract: %s", (_, make) => {
     await expect(new Cragru({ backbone: fresh, retriever: noHistory(), generator: embedded(), kernels }).learn(split, { signal })).rejects.toThrow("stop pressed");
   });
 
+  it("forgets while it is still learning: both end with the request applied", async () => {
+    const [method, calm] = [make(), make()];
+    const learning = method.learn(split);
+    const receipt = await method.forget({ interactions: split.forget });
+    await learning;
+    await calm.learn(split);
+    const expected = await calm.forget({ interactions: split.forget });
+    expect({ ...receipt, seconds: 0 }).toEqual({ ...expected, seconds: 0 });
+    expect(await lists(method)).toBe(await lists(calm));
+  });
+
+  it("applies requests that arrive together, one after the other, and gives each its receipt", async () => {
+    const [method, calm] = [make(), make()];
+    const part = someRows(split.forget, 2);
+    await method.learn(split);
+    const receipts = await Promise.all([{ interactions: part }, { interactions: split.forget }, { users: [2] }].map((request) => method.forget(request)));
+    expect(receipts.map(({ rows }) => rows)).toEqual([part.length, split.forget.length - part.length, split.remain.countOf(2)]);
+    expect(receipts.slice(1).map(({ before }) => before)).toEqual(receipts.slice(0, 2).map(({ after }) => after));
+    await calm.learn(split);
+    await calm.forget({ interactions: split.forget });
+    await calm.forget({ users: [2] });
+    expect(await lists(method)).toBe(await lists(calm));
+  });
+
+  it("drops lists that were under way when a request arrived, and serves all who ask next alike", async () => {
+    const method = make();
+    await method.learn(split);
+    const answer = method.recommend([0, 1, 2], 10).catch((error: unknown) => error);
+    const stopped = method.forget({ interactions: split.forget }, { signal: AbortSignal.abort(new Error("killed")) });
+    expect(await answer).toMatchObject({ code: "FORGET_STALE_ANSWER" });
+    await expect(stopped).rejects.toThrow("killed");
+    const asked = await Promise.all([lists(method), lists(method), method.forget({ users: [] }).then(() => lists(method))]);
+    expect(new Set(asked).size).toBe(1);
+  });
+
+  it("forgets valid rows alone", async () => {
+    const [method, before] = [make(), make()];
+    const rows = someRows(split.valid, 3);
+    for (const each of [method, before]) await each.learn(split);
+    const receipt = await method.forget({ interactions: rows });
+    expect(receipt.rows).toBe(rows.length);
+    const rankings = await method.recommend([...Array(60).keys()], 80);
+    const held = split.train.union(split.valid).without(rows);
+    for (const { user, items } of rankings) expect(new Set(items)).toEqual(new Set([...Array(80).keys()].filter((item) => !held.has(user, item))));
+  });
+
+  it("gives a user whose valid rows alone are left the popularity list, without those rows", async () => {
+    const method = make();
+    await method.learn(split);
+    await method.forget({ interactions: split.train.of(4) });
+    const [list] = await method.recommend([4], 10);
+    const counts = split.train.without(split.train.of(4)).itemCounts();
+    const best = [...counts.keys()].filter((item) => !split.valid.has(4, item)).sort((a, b) => counts[b]! - counts[a]! || a - b);
+    expect(split.valid.countOf(4)).toBeGreaterThan(0);
+    expect([...list!.items]).toEqual(best.slice(0, 10));
+  });
+
   it("gives users without any row the popularity list of D_r", async () => {
     const method = make();
     await method.learn(split);
@@ -177,6 +235,37 @@ describe("CRAGRU", () => {
     await clean.forget({ interactions: split.forget });
     expect(await lists(method)).toBe(await lists(clean));
     expect(await lists(method)).not.toBe(before);
+  });
+
+  it("fits once for all who ask after an interrupted request", async () => {
+    let fits = 0;
+    const inner = bpr({ dimension: 8, epochs: 2, batchSize: 256 });
+    const counted: Backbone = { name: inner.name, options: inner.options, fit: (train, options) => (fits++, inner.fit(train, options)) };
+    const method = new Cragru({ backbone: counted, retriever: noHistory(), generator: embedded(), candidates: 12, candidateSource: "remain", kernels });
+    await method.learn(split);
+    await expect(method.forget({ interactions: split.forget }, { signal: AbortSignal.abort(new Error("killed")) })).rejects.toThrow("killed");
+    fits = 0;
+    await Promise.all([method.recommend([0], 5), method.candidates([1]), method.prompts([2]), method.forget({ users: [] })]);
+    expect(fits).toBe(1);
+  });
+
+  it("declares the frozen backbone whatever the order in which fits end", async () => {
+    // The first fit, asked for by learn, ends after the second one would have.
+    let fits = 0;
+    const inner = bpr({ dimension: 8, epochs: 2, batchSize: 256 });
+    const late: Backbone = {
+      name: inner.name, options: inner.options,
+      async fit(train, options) {
+        const model = await inner.fit(train, options);
+        if (fits++ === 0) await new Promise((resolve) => { setTimeout(resolve, 60); });
+        return model;
+      },
+    };
+    const method = new Cragru({ backbone: late, retriever: noHistory(), generator: embedded(), candidates: 12, kernels });
+    const learning = method.learn(split);
+    expect((await method.forget({ interactions: split.forget })).residuals).toHaveLength(1);
+    await learning;
+    expect(fits).toBe(1);
   });
 
   it("keeps the backbone's order from rank 51 on", async () => {

@@ -7,7 +7,7 @@ import { synthesize } from "../../src/data/synthetic.js";
 import { embedded } from "../../src/generation/embedded.js";
 import { referenceKernels } from "../../src/native/reference.js";
 import { attentionRetriever } from "../../src/retrieval/attention.js";
-import { noHistory } from "../../src/retrieval/controls.js";
+import { noHistory, randomRetriever, recentRetriever } from "../../src/retrieval/controls.js";
 import { diversityRetriever } from "../../src/retrieval/diversity.js";
 import { preferenceRetriever } from "../../src/retrieval/preference.js";
 import type { Retriever } from "../../src/retrieval/retriever.js";
@@ -18,12 +18,13 @@ import { Cragru, type CandidateSource } from "../../src/unlearning/cragru.js";
  * the same bytes after forgetting, in prompts and in lists. With the paper's frozen backbone they must not.
  */
 const kernels = referenceKernels();
-let world: Split, other: Split;
+let world: Split, other: Split, never: Split;
 
 beforeAll(() => {
   const dataset = synthesize({ users: 50, items: 90, meanPerUser: 24, seed: 3 });
   world = splitDataset(dataset, { seed: 3 });
   other = replaceForgotten(world);
+  never = withoutForgotten(world);
 });
 
 function replaceForgotten(split: Split): Split {
@@ -46,15 +47,26 @@ function replaceForgotten(split: Split): Split {
     users: Uint32Array.from(rows, ({ user }) => user), items: Uint32Array.from(rows, ({ item }) => item),
     ratings: Float32Array.from(rows, ({ rating }) => rating), timestamps: Float64Array.from(rows, ({ timestamp }) => timestamp),
   }, dataset);
-  const catalogue = Array.from({ length: dataset.itemCount }, (_, item) => ({ id: dataset.itemId(item), title: dataset.title(item), year: dataset.year(item), genres: dataset.genres(item) }));
+  return worldOf(split, interactions, (user, item) => labels.get(`${user}:${item}`)!);
+}
+
+/** The world in which the forgotten rows were never given. */
+function withoutForgotten(split: Split): Split {
+  const { dataset, forget, labels } = split;
+  return worldOf(split, dataset.without(forget), (user, item) => labels[dataset.indexOf(user, item)]!);
+}
+
+function worldOf(split: Split, interactions: Interactions, label: (user: number, item: number) => number): Split {
+  const { dataset } = split;
+  const items = Array.from({ length: dataset.itemCount }, (_, item) => ({ id: dataset.itemId(item), title: dataset.title(item), year: dataset.year(item), genres: dataset.genres(item) }));
   const users = Array.from({ length: dataset.userCount }, (_, user) => ({ id: dataset.userId(user), ...dataset.profile(user) }));
-  const changed = new Dataset({ name: dataset.name, interactions, items: catalogue, users, ratingScale: dataset.ratingScale, source: "the same world with other forgotten rows" });
-  return splitFromLabels(changed, Uint8Array.from(changed.users, (user, row) => labels.get(`${user}:${changed.items[row]}`)!), split);
+  const changed = new Dataset({ name: dataset.name, interactions, items, users, ratingScale: dataset.ratingScale, source: "the same world with other forgotten rows" });
+  return splitFromLabels(changed, Uint8Array.from(changed.users, (user, row) => label(user, changed.items[row]!)), split);
 }
 
 async function served(split: Split, candidateSource: CandidateSource, retriever: Retriever): Promise<string> {
   const method = new Cragru({
-    backbone: bpr({ dimension: 8, epochs: 6, batchSize: 256, learningRate: 0.02, evaluateEvery: 2, patience: 2 }),
+    backbone: bpr({ dimension: 8, epochs: 6, batchCount: 4, learningRate: 0.02, evaluateEvery: 2, patience: 2 }),
     retriever, generator: embedded(), candidates: 15, candidateSource, seed: 3, kernels,
   });
   await method.learn(split);
@@ -78,6 +90,27 @@ describe("worlds that differ in their forgotten rows alone", () => {
     ["popularity", () => attentionRetriever({ budget: 8 })],
   ])("give the same bytes with candidates from %s", async (source, retriever) => {
     expect(await served(other, source, retriever())).toBe(await served(world, source, retriever()));
+  });
+
+  it.each<[CandidateSource, () => Retriever]>([
+    ["remain", () => attentionRetriever({ budget: 8 })],
+    ["remain", () => diversityRetriever({ budget: 8 })],
+    ["popularity", () => recentRetriever({ budget: 8 })],
+    ["popularity", () => randomRetriever({ budget: 8 })],
+  ])("give the bytes of a world that never held the rows, with candidates from %s", async (source, retriever) => {
+    // For a given number of batches: by default that number follows the size of the original data.
+    expect(never.forget.length).toBe(0);
+    expect(await served(world, source, retriever())).toBe(await served(never, source, retriever()));
+  });
+
+  it("give the same bytes where whole users are forgotten", async () => {
+    const users = splitDataset(world.dataset, { seed: 3, forget: { unit: "users", ratio: 0.2 } });
+    const changed = replaceForgotten(users);
+    expect(changed.forget.intersect(users.forget).length).toBeLessThan(users.forget.length);
+    expect(changed.forgetUsers).toEqual(users.forgetUsers);
+    for (const source of ["remain", "popularity"] as const) {
+      expect(await served(changed, source, attentionRetriever({ budget: 8 }))).toBe(await served(users, source, attentionRetriever({ budget: 8 })));
+    }
   });
 
   it("give different lists with the frozen backbone, even when the prompt shows no history at all", async () => {

@@ -1,18 +1,17 @@
-import { mkdir } from "node:fs/promises";
 import type { RunOptions } from "../../core/progress.js";
 import type { Dataset } from "../../data/dataset.js";
 import { clusterItems } from "../../retrieval/cluster.js";
 import { catalogueVectors, readWordVectors, titleWords, type WordVectors } from "../../retrieval/wordvectors.js";
 import { resolveConfig } from "../config.js";
 import { defined } from "../defined.js";
-import { finishStep, openRun, stepFolder, type StepOptions } from "./folder.js";
+import { makeFolder } from "../draft.js";
+import { alone, DEFAULT_RUN, finishStep, openRun, stepFolder, type StepOptions } from "./folder.js";
 
 export interface ClusterStepOptions extends StepOptions {
   /** Number of categories (default 5). */
   k?: number;
   /** Word vectors in the word2vec binary format; default: vectors of the catalogue's own text. */
   vectors?: string;
-  seed?: number;
 }
 
 /** What 2-clusters/categories.json holds. */
@@ -64,9 +63,12 @@ export class ClusterStep {
  * @throws ConfigError when there is no split, or on `k`; DataError on a bad vector file.
  */
 export async function cluster(options: ClusterStepOptions = {}): Promise<ClusterStep> {
+  return alone(options.run ?? DEFAULT_RUN, () => clusterIn(options));
+}
+
+async function clusterIn(options: ClusterStepOptions): Promise<ClusterStep> {
   const { run, dataset, split } = await openRun(options);
-  const seed = options.seed ?? split.seed;
-  const { clusters: k } = resolveConfig({ clusters: options.k ?? 5, seed });
+  const { seed } = split, { clusters: k } = resolveConfig({ clusters: options.k ?? 5 });
   const vectors = (await wordsOf(dataset, options.vectors, options)) ?? catalogueVectors(dataset);
   const categories = await clusterItems(dataset, { k, seed, vectors, ...defined({ signal: options.signal }) });
   options.signal?.throwIfAborted();
@@ -76,7 +78,7 @@ export async function cluster(options: ClusterStepOptions = {}): Promise<Cluster
     ...defined({ vectors: options.vectors }), seed, method, silhouette, names, labels: Array.from(labels), hash,
   };
   const folder = stepFolder(run, "cluster");
-  await mkdir(folder, { recursive: true });
+  await makeFolder(folder);
   await finishStep(run, "cluster", record);
   return new ClusterStep(record, folder);
 }

@@ -1,4 +1,4 @@
-import { mkdir, readFile } from "node:fs/promises";
+import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { ConfigError, DataError } from "../../core/errors.js";
 import { evalMask, serveMask } from "../../data/masks.js";
@@ -6,13 +6,14 @@ import { compare, type Comparison } from "../../evaluation/compare.js";
 import { evaluate as scoreLists } from "../../evaluation/evaluate.js";
 import type { EngineInfo } from "../../generation/generator.js";
 import { defined } from "../defined.js";
+import { makeFolder } from "../draft.js";
 import { meansOf, METRICS } from "../method.js";
 import { perUserOf, writePerUser } from "../peruser.js";
 import { UTILITY_METRICS } from "../published.js";
 import type { GroupMetrics, GroupName } from "../results.js";
 import { parseTrec } from "../trec.js";
 import { userGroups } from "../users.js";
-import { finishStep, hashText, openRun, readStep, reopenStep, replaceFile, stepFolder, type StepOptions } from "./folder.js";
+import { alone, DEFAULT_RUN, finishStep, hashText, openRun, readStep, reopenStep, replaceFile, stepFolder, type StepOptions } from "./folder.js";
 import type { PromptRecord } from "./prompt.js";
 import { readCandidates } from "./promptfile.js";
 import type { RankingsRecord } from "./recommend.js";
@@ -77,6 +78,10 @@ const GROUP_WORDS = { forgotten: "forgotten users", all: "all users", withoutFal
  * @throws ConfigError when an earlier step is missing; DataError when the artefacts do not belong together.
  */
 export async function evaluate(options: EvaluateStepOptions = {}): Promise<EvaluateStep> {
+  return alone(options.run ?? DEFAULT_RUN, () => evaluateIn(options));
+}
+
+async function evaluateIn(options: EvaluateStepOptions): Promise<EvaluateStep> {
   const { mask: maskName = "eval" } = options;
   if (maskName !== "eval" && maskName !== "serve") {
     throw new ConfigError("CONFIG_VALUE", `The option mask cannot be ${JSON.stringify(maskName)}.`, { hint: "Allowed: eval, serve." });
@@ -126,7 +131,7 @@ export async function evaluate(options: EvaluateStepOptions = {}): Promise<Evalu
     answers: made.answers, groups: groupsOf(rankings), backboneOrder: groupsOf(plain), ...defined({ warning: split.warning }),
   };
   const folder = stepFolder(run, "evaluate");
-  await mkdir(folder, { recursive: true });
+  await makeFolder(folder);
   await reopenStep(run, "evaluate");
   const gone = new Set(forgotten);
   const everyone = scoreLists(rankings, split.test, METRICS, { mask, users });

@@ -4,9 +4,10 @@
  */
 import { createHash } from "node:crypto";
 import { existsSync } from "node:fs";
-import { readFile, rename, rm } from "node:fs/promises";
+import { link, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { ConfigError } from "../../core/errors.js";
+import { ConfigError, DataError } from "../../core/errors.js";
+import { canonicalJson } from "../../core/fingerprint.js";
 import type { RunOptions } from "../../core/progress.js";
 import type { Dataset } from "../../data/dataset.js";
 import { assertSplitHash } from "../../data/guards.js";
@@ -14,7 +15,7 @@ import { loadDataset } from "../../data/load.js";
 import { splitFromJson, type Split, type SplitJson } from "../../data/split.js";
 import type { SyntheticOptions } from "../../data/synthetic.js";
 import { defined } from "../defined.js";
-import { readJson, writeJson } from "../draft.js";
+import { isAlive, jsonOf, readJson, writeJson, writing } from "../draft.js";
 
 export const DEFAULT_RUN = join("results", "run");
 
@@ -45,11 +46,11 @@ export function stepFolder(run: string, step: Step): string {
   return join(run, PLACES[step][0]);
 }
 
-/** The step's record. @throws ConfigError that names the verb which makes it. */
+/** The step's record. @throws ConfigError that names the verb which makes it; DataError when it was changed or is another split's. */
 export async function readStep<T extends { splitHash: string }>(run: string, step: Step, split: Split): Promise<T> {
   const file = join(run, ...PLACES[step]);
   if (!existsSync(file)) throw missing(run, step);
-  const found = await readJson<T>(file, `Run \`${EXAMPLES[step]}\` again.`);
+  const found = await readRecord<T>(file, step);
   assertSplitHash(split, found.splitHash, file);
   return found;
 }
@@ -68,11 +69,67 @@ export async function openRun(options: StepOptions): Promise<{ run: string; data
   const { run = DEFAULT_RUN, root, signal } = options;
   const file = join(run, ...PLACES.split);
   if (!existsSync(file)) throw missing(run, "split");
-  const stored = await readJson<SplitJson & { load: LoadRecord }>(file, "Run `cragru split` again.");
+  const stored = await readRecord<SplitJson & { load: LoadRecord }>(file, "split");
   const { dataset: name, synthetic } = stored.load;
   const dataset = await loadDataset(name, defined({ signal, root, synthetic }));
-  const labels = new Uint8Array(await readFile(join(stepFolder(run, "split"), "labels.bin")));
-  return { run, dataset, split: splitFromJson(dataset, stored, labels) };
+  const labels = join(stepFolder(run, "split"), "labels.bin");
+  const bytes = await readFile(labels).catch((cause: unknown) => {
+    throw new DataError("DATA_FILE_MISSING", `${labels} cannot be read.`, { hint: `Run \`${EXAMPLES.split}\` again.`, cause });
+  });
+  return { run, dataset, split: splitFromJson(dataset, stored, new Uint8Array(bytes)) };
+}
+
+/** A record as {@link finishStep} wrote it. */
+async function readRecord<T>(file: string, step: Step): Promise<T> {
+  const hint = `Run \`${EXAMPLES[step]}\` again.`;
+  const { seal, ...record } = (await readJson<{ seal?: unknown } | null>(file, hint)) ?? {};
+  if (typeof seal !== "string") throw new DataError("DATA_STEP_FORMAT", `${file} is not a record of this version.`, { hint });
+  if (seal !== sealOf(record)) throw new DataError("DATA_FILE_HASH", `${file} was changed after it was made.`, { hint });
+  return record as T;
+}
+
+function sealOf(record: object): string {
+  return hashText(canonicalJson(record));
+}
+
+/**
+ * Runs a step as the only writer of its folder: two at once would mix their artefacts. What a process that is gone left locked
+ * is taken over.
+ * @throws ConfigError when another process, or another call of this one, writes there.
+ */
+export async function alone<T>(run: string, work: () => Promise<T>): Promise<T> {
+  // Nothing there yet: the step will name the verb that comes first.
+  if (!existsSync(run)) return work();
+  const lock = join(run, ".lock"), owner = `${process.pid} ${performance.timeOrigin}`, mine = `${lock}.${process.pid}.part`;
+  await writing(run, () => writeFile(mine, owner));
+  try {
+    await writing(run, () => takeLock(mine, lock, owner, run));
+  } finally {
+    await rm(mine, { force: true });
+  }
+  try {
+    return await work();
+  } finally {
+    await rm(lock, { force: true });
+  }
+}
+
+async function takeLock(mine: string, lock: string, owner: string, run: string): Promise<void> {
+  try {
+    return await link(mine, lock);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
+  }
+  const holder = await readFile(lock, "utf8").catch(() => "");
+  // The own number with another start: an earlier process that had it, as in a container.
+  const isReused = holder.split(" ")[0] === String(process.pid) && holder !== owner;
+  if (isAlive(holder) && !isReused) {
+    throw new ConfigError("STEP_BUSY", `Process ${Number.parseInt(holder, 10)} works in ${run} now.`, {
+      hint: `Wait for it, or choose another --run folder. If it is no cragru, delete ${lock}.`,
+    });
+  }
+  await rm(lock, { force: true });
+  await link(mine, lock);
 }
 
 function missing(run: string, step: Step): ConfigError {
@@ -81,10 +138,11 @@ function missing(run: string, step: Step): ConfigError {
   });
 }
 
-/** Writes a step's record last and whole: while it is not there, the step is not done. */
+/** Writes a step's record last, whole and sealed by its hash: while it is not there, the step is not done. */
 export async function finishStep(run: string, step: Step, record: unknown): Promise<void> {
   const file = join(run, ...PLACES[step]), partial = `${file}.${process.pid}.part`;
-  await writeJson(partial, record);
+  const plain = JSON.parse(jsonOf(record)) as object;
+  await writeJson(partial, { ...plain, seal: sealOf(plain) });
   await rename(partial, file);
 }
 
@@ -102,7 +160,7 @@ export function hashText(text: string): string {
 export async function replaceFile(file: string, write: (partial: string) => Promise<void>): Promise<void> {
   const partial = `${file}.${process.pid}.part`;
   try {
-    await write(partial);
+    await writing(file, () => write(partial));
     await rename(partial, file);
   } finally {
     await rm(partial, { force: true });

@@ -1,4 +1,4 @@
-import { mkdir, writeFile } from "node:fs/promises";
+import { writeFile } from "node:fs/promises";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { popularityBackbone } from "../../backbone/popularity.js";
@@ -13,12 +13,13 @@ import { Cragru, type CandidateSource } from "../../unlearning/cragru.js";
 import type { Receipt } from "../../unlearning/unlearner.js";
 import { defaultHistory, resolveConfig, type BackboneName, type RetrieverName } from "../config.js";
 import { defined } from "../defined.js";
+import { makeFolder } from "../draft.js";
 import { requestOf } from "../plans.js";
 import { backboneOf, retrieverOf } from "../recipes.js";
 import { storedBackbone } from "../stored.js";
 import { evaluationUsers, listDepth } from "../users.js";
 import { wordsOf, type ClusterRecord } from "./cluster.js";
-import { finishStep, hashText, openRun, PLACES, readStep, reopenStep, replaceFile, stepFolder, type StepOptions } from "./folder.js";
+import { alone, DEFAULT_RUN, finishStep, hashText, openRun, PLACES, readStep, reopenStep, replaceFile, stepFolder, type StepOptions } from "./folder.js";
 import { formatCandidates, formatPrompts, templateOf, type ProfileChoice } from "./promptfile.js";
 
 export interface PromptStepOptions extends StepOptions {
@@ -95,6 +96,10 @@ export class PromptStep {
  * @throws ConfigError when an earlier step is missing; DataError when it belongs to another split.
  */
 export async function prompt(options: PromptStepOptions = {}): Promise<PromptStep> {
+  return alone(options.run ?? DEFAULT_RUN, () => promptIn(options));
+}
+
+async function promptIn(options: PromptStepOptions): Promise<PromptStep> {
   const { run, dataset, split } = await openRun(options);
   const { candidateSource = "full", profile = "auto", signal } = options;
   const backboneName = options.backbone ?? "bpr", retrieverName = options.retriever ?? "attention";
@@ -123,7 +128,7 @@ export async function prompt(options: PromptStepOptions = {}): Promise<PromptSte
   if (clusters && categoriesHash !== undefined && categoriesHash !== clusters.hash) {
     const place = join(run, ...PLACES.cluster);
     throw new ConfigError("STEP_CATEGORIES", `The categories in ${place} are not those that this version makes of the catalogue.`, {
-      hint: "Run `cragru cluster` again, with the seed of the split.",
+      hint: "Run `cragru cluster` again.",
     });
   }
   const prompts = await method.prompts(users, partOf(options, 2, 4, "prompts"));
@@ -141,7 +146,7 @@ export async function prompt(options: PromptStepOptions = {}): Promise<PromptSte
     ...lists.map((list) => ({ ...list, source: "backbone" as const })),
     ...popular.map((list) => ({ ...list, source: "popularity" as const })),
   ], dataset);
-  await mkdir(folder, { recursive: true });
+  await makeFolder(folder);
   await reopenStep(run, "prompt");
   await replaceFile(join(folder, "prompts.jsonl"), (partial) => writeFile(partial, promptText, { mode: 0o600 }));
   await replaceFile(join(folder, "candidates.jsonl"), (partial) => writeFile(partial, candidateText, { mode: 0o600 }));

@@ -1,20 +1,21 @@
 import { existsSync } from "node:fs";
-import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
+import { rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { ConfigError } from "../../core/errors.js";
+import { ConfigError, DataError } from "../../core/errors.js";
 import type { Prompt } from "../../core/prompt.js";
 import { assertEvidence } from "../../data/guards.js";
 import { chooseGenerator } from "../../generation/choose.js";
 import type { EngineInfo, GenerationCounts, Generator } from "../../generation/generator.js";
 import { record } from "../../generation/record.js";
 import { engineId, replay } from "../../generation/replay.js";
+import { eachEntry } from "../../generation/replayfile.js";
 import { generateAll } from "../../generation/schedule.js";
 import { rerank } from "../../unlearning/cragru.js";
 import { resolveConfig } from "../config.js";
 import { defined } from "../defined.js";
-import { readJson, writeJson } from "../draft.js";
+import { makeFolder, readJson, writeJson } from "../draft.js";
 import { formatTrec } from "../trec.js";
-import { finishStep, hashText, openRun, readStep, reopenStep, replaceFile, stepFolder, type StepOptions } from "./folder.js";
+import { alone, DEFAULT_RUN, finishStep, hashText, openRun, readStep, reopenStep, replaceFile, stepFolder, type StepOptions } from "./folder.js";
 import type { PromptRecord } from "./prompt.js";
 import { readCandidates, readPrompts } from "./promptfile.js";
 
@@ -88,6 +89,10 @@ export class RecommendStep {
  * @throws ConfigError when an earlier step is missing or the engine changed; GenerationError; ForgettingError; DataError.
  */
 export async function recommend(options: RecommendStepOptions = {}): Promise<RecommendStep> {
+  return alone(options.run ?? DEFAULT_RUN, () => recommendIn(options));
+}
+
+async function recommendIn(options: RecommendStepOptions): Promise<RecommendStep> {
   const { run, dataset, split } = await openRun(options);
   const { signal, note = () => undefined } = options;
   const config = resolveConfig({
@@ -113,7 +118,7 @@ export async function recommend(options: RecommendStepOptions = {}): Promise<Rec
     const identity: ReplySource = {
       splitHash: split.hash, promptsHash: made.promptsHash, template: made.template, engineId: engineId(engine), engine,
     };
-    await mkdir(folder, { recursive: true });
+    await makeFolder(folder);
     await reopenStep(run, "recommend");
     const file = join(folder, "replies.jsonl");
     await adopt(join(folder, "replies.json"), file, identity, options.restart === true);
@@ -157,11 +162,13 @@ export async function recommend(options: RecommendStepOptions = {}): Promise<Rec
 /** Takes the folder's replies over, or refuses those of other prompts or another engine. */
 async function adopt(sourceFile: string, replies: string, identity: ReplySource, restart: boolean): Promise<void> {
   if (restart) {
-    await rm(replies, { force: true });
-    await rm(sourceFile, { force: true });
+    await rm(replies, { force: true, recursive: true });
+    await rm(sourceFile, { force: true, recursive: true });
   }
   if (existsSync(sourceFile)) {
-    const found = await readJson<ReplySource>(sourceFile, "Run `cragru recommend --restart`.");
+    const hint = "Throw the answers away and ask again: cragru recommend --restart.";
+    const found = await readJson<ReplySource | null>(sourceFile, hint);
+    if (typeof found?.engine?.label !== "string") throw new DataError("DATA_STEP_FORMAT", `${sourceFile} does not say whose answers these are.`, { hint });
     const differs = found.promptsHash !== identity.promptsHash || found.splitHash !== identity.splitHash ? "to other prompts"
       : found.template !== identity.template ? "to prompts of another template"
         : found.engineId !== identity.engineId ? `of another engine (${found.engine.label}, now ${identity.engine.label})` : undefined;
@@ -176,12 +183,11 @@ async function adopt(sourceFile: string, replies: string, identity: ReplySource,
   await replaceFile(sourceFile, (partial) => writeJson(partial, identity));
 }
 
-/** Hashes of the prompts that have a whole line in replies.jsonl. */
+/** Hashes of the prompts that have a whole line in replies.jsonl. @throws GenerationError on a line that is no answer. */
 async function answeredPrompts(file: string): Promise<Set<string>> {
-  if (!existsSync(file)) return new Set();
-  const text = await readFile(file, "utf8");
-  const whole = text.slice(0, text.lastIndexOf("\n") + 1).split("\n").filter((line) => line !== "");
-  return new Set(whole.map((line) => (JSON.parse(line) as { promptHash: string }).promptHash));
+  const answered = new Set<string>();
+  if (existsSync(file)) await eachEntry(file, ({ promptHash }) => void answered.add(promptHash));
+  return answered;
 }
 
 /** Answers known prompts from the file and asks the engine for the others. */

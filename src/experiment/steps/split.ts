@@ -1,11 +1,12 @@
-import { mkdir, writeFile } from "node:fs/promises";
+import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { loadDataset } from "../../data/load.js";
 import { splitDataset, type Protocol, type Split, type SplitJson, type SplitRatio } from "../../data/split.js";
 import type { SyntheticOptions } from "../../data/synthetic.js";
 import { resolveConfig, type ForgetUnit } from "../config.js";
 import { defined } from "../defined.js";
-import { DEFAULT_RUN, finishStep, reopenStep, replaceFile, stepFolder, type LoadRecord, type StepOptions } from "./folder.js";
+import { makeFolder } from "../draft.js";
+import { alone, DEFAULT_RUN, finishStep, reopenStep, replaceFile, stepFolder, type LoadRecord, type StepOptions } from "./folder.js";
 
 export interface SplitStepOptions extends StepOptions {
   protocol?: Protocol;
@@ -50,9 +51,11 @@ export async function split(dataset: string, options: SplitStepOptions = {}): Pr
   const made = splitDataset(data, { protocol: config.protocol, forget: config.forget, seed: config.seed, ...defined({ ratio }) });
   signal?.throwIfAborted();
   const folder = stepFolder(run, "split");
-  await mkdir(folder, { recursive: true });
-  await reopenStep(run, "split");
-  await replaceFile(join(folder, "labels.bin"), (partial) => writeFile(partial, made.labels));
-  await finishStep(run, "split", { ...made.toJSON(), load });
+  await makeFolder(folder);
+  await alone(run, async () => {
+    await reopenStep(run, "split");
+    await replaceFile(join(folder, "labels.bin"), (partial) => writeFile(partial, made.labels));
+    await finishStep(run, "split", { ...made.toJSON(), load });
+  });
   return new SplitStep(made, folder);
 }

@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, readdir, readFile, rm, writeFile, stat } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -40,6 +40,8 @@ describe.each(backbones)("a stored %s model", (name, backbone) => {
     const mask = train.filter((row) => row % 2 === 0);
     expect(await back.recommend(users, 12, { mask })).toEqual(await model.recommend(users, 12, { mask }));
     expect((await readdir(folder)).filter((found) => found.startsWith(name))).toEqual([`${name}.model`]);
+    // It holds what rows taught it, or the rows themselves: for its owner alone.
+    if (process.platform !== "win32") expect((await stat(file)).mode & 0o777).toBe(0o600);
     await saveModel(back, `${file}.again`);
     expect(await readFile(`${file}.again`)).toEqual(bytes);
     await rm(`${file}.again`);

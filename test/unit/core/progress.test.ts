@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { ConfigError, CragruError, DataError } from "../../../src/core/errors.js";
-import { Breather, formatSeconds, Meter, partOf } from "../../../src/core/progress.js";
+import { Breather, formatSeconds, Meter, partOf, unlessAborted } from "../../../src/core/progress.js";
 
 describe("Meter", () => {
   it("gives rate and remaining time from its clock", () => {
@@ -40,6 +40,21 @@ describe("partOf", () => {
     expect(part.signal).toBe(signal);
     expect(seen).toEqual([[1.5, 4, "fit: epoch 5"], [1, 4, "fit"]]);
     expect(partOf({}, 0, 1, "x")).toEqual({});
+  });
+});
+
+describe("unlessAborted", () => {
+  it("gives the work's outcome, or rejects at once when the waiter gives up while the work goes on", async () => {
+    let finish = (_: number): void => {};
+    const work = new Promise<number>((resolve) => { finish = resolve; });
+    const [patient, hasty] = [new AbortController(), new AbortController()];
+    const waiting = unlessAborted(work, patient.signal), gone = unlessAborted(work, hasty.signal);
+    hasty.abort(new Error("enough"));
+    await expect(gone).rejects.toThrow("enough");
+    await expect(unlessAborted(work, hasty.signal)).rejects.toThrow("enough");
+    finish(7);
+    expect(await Promise.all([waiting, unlessAborted(work, undefined)])).toEqual([7, 7]);
+    await expect(unlessAborted(Promise.reject(new Error("broke")), patient.signal)).rejects.toThrow("broke");
   });
 });
 

@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { assertEvidence, assertSplit, assertSplitHash, type SplitSets } from "../../../src/data/guards.js";
 import { splitDataset } from "../../../src/data/split.js";
+import { caught } from "../../fixtures/caught.js";
 import { rowsOf, tableOf } from "./table.js";
 
 const dataset = tableOf(rowsOf([40, 25, 31, 1], 60), 4, 60);
@@ -11,15 +12,6 @@ const sets = (): SplitSets => {
 };
 const first = (rows: typeof split.test): typeof split.test => rows.slice(0, 1);
 const name = (rows: typeof split.test): string => `user u${rows.users[0]}, item i${rows.items[0]}`;
-
-function caught(run: () => unknown): { name: string; code: string; message: string } {
-  try {
-    run();
-  } catch (error) {
-    return error as { name: string; code: string; message: string };
-  }
-  throw new Error("nothing was thrown");
-}
 
 describe("assertSplit", () => {
   it("passes an honest split with no overlap", () => {
@@ -87,6 +79,15 @@ describe("assertEvidence", () => {
     for (const [check, error, rows] of cases) {
       expect(caught(() => assertEvidence(check))).toMatchObject({ name: error, message: expect.stringContaining(name(rows)) });
     }
+  });
+
+  it("throws on a candidate that the user still holds, printed or not", () => {
+    for (const held of [history, split.valid.of(user).without(forgotten)]) {
+      const check = { user, evidence: history.slice(0, 0), candidates: [...candidates, held.items[0]!], split };
+      expect(caught(() => assertEvidence(check))).toMatchObject({ code: "DATA_CANDIDATE_HELD", message: expect.stringContaining(name(held)) });
+    }
+    // What was forgotten may come up again like any other item.
+    expect(assertEvidence({ user, evidence: history, candidates: [...candidates, ...forgotten.itemsOf(user)], split }).candidates).toBe(0);
   });
 
   it("counts instead of throwing under released, save for rows that are no history at all", () => {

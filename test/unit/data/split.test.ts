@@ -5,6 +5,7 @@ import { ConfigError, DataError } from "../../../src/core/errors.js";
 import { Interactions } from "../../../src/core/interactions.js";
 import { KeyedRandom } from "../../../src/core/rng.js";
 import { type Split, type SplitJson, type SplitOptions, splitDataset, splitFromJson, splitFromLabels } from "../../../src/data/split.js";
+import { caught } from "../../fixtures/caught.js";
 import { type Row, pairs, rowsOf, tableOf } from "./table.js";
 
 const ITEMS = 60;
@@ -12,15 +13,6 @@ const counts = fc.array(fc.integer({ min: 0, max: 45 }), { minLength: 1, maxLeng
 const tables = fc.record({ counts, seed: fc.integer({ min: 0, max: 1000 }) })
   .map(({ counts, seed }) => tableOf(rowsOf(counts, ITEMS, seed), counts.length, ITEMS));
 const noForget = { users: [] };
-
-function caught(run: () => unknown): { name: string; code: string; message: string } {
-  try {
-    run();
-  } catch (error) {
-    return error as { name: string; code: string; message: string };
-  }
-  throw new Error("nothing was thrown");
-}
 
 describe("splitDataset, strict", () => {
   it("gives each user floor(.2 n) test, floor(.1 n) valid, and the smallest keys to test, then valid", () => {

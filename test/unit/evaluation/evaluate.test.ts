@@ -2,6 +2,7 @@ import fc from "fast-check";
 import { inspect } from "node:util";
 import { describe, expect, it } from "vitest";
 import { evaluate } from "../../../src/evaluation/evaluate.js";
+import { caught } from "../../fixtures/caught.js";
 import { rankingOf, truthOf } from "./lists.js";
 
 const ITEMS = 50;
@@ -27,15 +28,6 @@ function naive(name: string, list: number[], truth: number[], mask: number[]): n
       return dcg / ideal;
     }
   }
-}
-
-function caught(run: () => unknown): { name: string; code: string; message: string } {
-  try {
-    run();
-  } catch (error) {
-    return error as { name: string; code: string; message: string };
-  }
-  throw new Error("nothing was thrown");
 }
 
 describe("evaluate", () => {

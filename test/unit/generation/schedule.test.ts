@@ -53,6 +53,21 @@ describe("generateAll", () => {
     expect(peak).toBe(most);
   });
 
+  it("does not journal an answer that ends after the abort, even from an engine that ignores it", async () => {
+    const controller = new AbortController();
+    const journaled: number[] = [];
+    const inner = embedded();
+    const deaf: Generator = {
+      name: "deaf", concurrency: 2, describe: () => inner.describe(), close: () => inner.close(),
+      async generate(prompt) {
+        if (prompt === prompts[4]) controller.abort(new Error("forget arrived"));
+        return inner.generate(prompt);
+      },
+    };
+    await expect(generateAll(prompts, deaf, { signal: controller.signal, onCompletion: (_, index) => { journaled.push(index); } })).rejects.toThrow("forget arrived");
+    expect(journaled).not.toContain(4);
+  });
+
   it("adds counts up", async () => {
     const { counts, completions } = await generateAll(prompts, embedded());
     const sum = emptyCounts();
