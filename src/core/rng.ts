@@ -12,7 +12,7 @@ export const STREAMS = [
   "history/keyed", "history/random", "history/preference", "history/diversity", "attention/random", "attention/train",
   "cluster", "shuffle", "bootstrap", "sample/user", "retry", "permutation",
   "synthetic/item", "synthetic/user", "synthetic/taste", "synthetic/row", "synthetic/rating",
-  "released/split", "released/split/remain", "released/forget", "released/copy", "released/category",
+  "released/split", "released/split/remain", "released/forget", "released/copy",
 ] as const;
 export type Stream = (typeof STREAMS)[number];
 
