@@ -53,7 +53,10 @@ export async function exportRecbole(rows: Interactions, folder: string, options:
     const total = rows.length + (own ? own.itemCount + own.userCount : 0);
     let done = 0;
     for (const [file, lines] of tables) {
-      await writeLines(join(draft, file), lines, breather, (count) => options.onProgress?.(done += count, total, file));
+      await writeLines(join(draft, file), lines, breather, (count) => {
+        options.onProgress?.(done += count, total, file);
+        options.signal?.throwIfAborted();
+      });
     }
     for (const [file] of tables) await rename(join(draft, file), join(folder, file));
   } finally {
