@@ -33,6 +33,7 @@ export async function execute(streams: Streams, options: CommonOptions, verb: (c
   const controller = new AbortController();
   const stop = (name: NodeJS.Signals): void => {
     process.off("SIGINT", stop).off("SIGTERM", stop);
+    display.close();
     display.note("Stopping; press Ctrl-C again to end at once.");
     controller.abort(new Interrupted(name));
   };

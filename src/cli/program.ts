@@ -23,7 +23,7 @@ const OK = 0, FAILED = 1, WRONG_USAGE = 2, INTERRUPTED = 130, TERMINATED = 143;
  * alone, everything else goes to stderr.
  */
 export async function cli(argv: readonly string[], streams: Streams = { stdout: process.stdout, stderr: process.stderr }): Promise<number> {
-  endQuietlyWithoutReader(streams);
+  endWithoutReader(streams);
   const program = programOf(streams);
   try {
     await program.parseAsync(argv, { from: "user" });
@@ -67,10 +67,11 @@ function chainOf(error: Error): string {
   return `${stack ?? message}${cause instanceof Error ? `\ncaused by: ${chainOf(cause)}` : ""}`;
 }
 
-/** `cragru ... | head` closes the pipe early; that is the reader's choice and no error. */
-function endQuietlyWithoutReader({ stdout }: Streams): void {
+/** `cragru ... | head` closes the pipe early; that is the reader's choice and no error. A full disk is one. */
+function endWithoutReader({ stdout, stderr }: Streams): void {
   stdout.on("error", (error: NodeJS.ErrnoException) => {
-    if (error.code !== "EPIPE") throw error;
-    process.exit(OK);
+    if (error.code === "EPIPE") process.exit(OK);
+    stderr.write(`cragru: the result cannot be written: ${error.message}\n`);
+    process.exit(FAILED);
   });
 }

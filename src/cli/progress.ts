@@ -11,6 +11,7 @@ const PATIENCE_MS = 400;
 export class ProgressDisplay {
   private bar: SingleBar | undefined;
   private pace: Pace | undefined;
+  private isClosed = false;
   private readonly meter = new Meter();
   private readonly started = performance.now();
 
@@ -18,7 +19,7 @@ export class ProgressDisplay {
 
   /** For `onProgress`. */
   readonly show = (done: number, total: number, note?: string): void => {
-    if (this.isQuiet) return;
+    if (this.isQuiet || this.isClosed) return;
     this.pace = this.meter.at(done, total, note);
     if (!this.bar) {
       if (performance.now() - this.started < PATIENCE_MS) return;
@@ -40,8 +41,9 @@ export class ProgressDisplay {
     this.stream.write(`${clear}${text}\n`);
   }
 
-  /** Takes the bar away. */
+  /** Takes the bar away for good. */
   close(): void {
+    this.isClosed = true;
     this.bar?.stop();
     this.bar = undefined;
   }

@@ -23,14 +23,22 @@ export async function writeFolder(folder: string, fill: (draft: string) => Promi
   });
 }
 
-/** Another process may put its own folder there between the two calls: then the last one stays. */
+/**
+ * The older folder steps aside whole, so that nobody reads one that is half removed. Another process may put its own there
+ * between the two calls: then the last one stays.
+ */
 async function putInPlace(draft: string, folder: string): Promise<void> {
+  const old = `${draft}-old`;
+  const codeOf = (error: unknown): string => (error as NodeJS.ErrnoException).code ?? "";
   for (let attempt = 1; ; attempt++) {
-    await rm(folder, { recursive: true, force: true });
+    await rename(folder, old).catch((error: unknown) => {
+      if (codeOf(error) !== "ENOENT") throw error;
+    });
+    await rm(old, { recursive: true, force: true });
     try {
       return await rename(draft, folder);
     } catch (error) {
-      if (attempt === 5 || !["ENOTEMPTY", "EEXIST"].includes((error as NodeJS.ErrnoException).code ?? "")) throw error;
+      if (attempt === 100 || !["ENOTEMPTY", "EEXIST"].includes(codeOf(error))) throw error;
     }
   }
 }

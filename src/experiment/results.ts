@@ -120,11 +120,18 @@ export async function readResult(folder: string): Promise<StoredResult> {
   return { folder, config, manifest, groups, perUser, receipts, failures };
 }
 
-/** The stored result if the folder holds one with this key, else undefined: absent, older, or not readable. */
+/**
+ * The stored result if the folder holds one with this key, else undefined: absent or older.
+ * @throws DataError when it is damaged.
+ */
 export async function storedResult(folder: string, key: string): Promise<StoredResult | undefined> {
-  if (!existsSync(join(folder, "manifest.json"))) return undefined;
-  const { key: found } = await readJson<Manifest>(join(folder, "manifest.json"), "Delete the folder and run again.");
-  return found === key ? readResult(folder) : undefined;
+  const file = join(folder, "manifest.json");
+  const keyOf = async (): Promise<unknown> =>
+    existsSync(file) ? (await readJson<Partial<Manifest> | null>(file, "Delete the folder and run again."))?.key : undefined;
+  if ((await keyOf()) !== key) return undefined;
+  // Another process may replace the folder while it is read; a second look then finds a whole one, or another key.
+  const result = await readResult(folder).catch(async () => ((await keyOf()) === key ? readResult(folder) : undefined));
+  return result?.manifest.key === key ? result : undefined;
 }
 
 /** One group of a result as an evaluation, for `compare`. Undefined when the group is empty. */

@@ -1,7 +1,7 @@
 import { existsSync } from "node:fs";
 import { rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { ConfigError, DataError } from "../../core/errors.js";
+import { ConfigError, DataError, GenerationError } from "../../core/errors.js";
 import type { Prompt } from "../../core/prompt.js";
 import { assertEvidence } from "../../data/guards.js";
 import { chooseGenerator } from "../../generation/choose.js";
@@ -13,7 +13,7 @@ import { generateAll } from "../../generation/schedule.js";
 import { rerank } from "../../unlearning/cragru.js";
 import { resolveConfig } from "../config.js";
 import { defined } from "../defined.js";
-import { makeFolder, readJson, writeJson } from "../draft.js";
+import { makeFolder, readJson, writeJson, writing } from "../draft.js";
 import { formatTrec } from "../trec.js";
 import { alone, DEFAULT_RUN, finishStep, hashText, openRun, readStep, reopenStep, replaceFile, stepFolder, type StepOptions } from "./folder.js";
 import type { PromptRecord } from "./prompt.js";
@@ -128,8 +128,11 @@ async function recommendIn(options: RecommendStepOptions): Promise<RecommendStep
 
     const live = record(choice.generator, file);
     const generator = known > 0 ? resuming(live, replay(file), present, engine) : live;
-    const { completions, counts } = await generateAll(prompts, generator, {
+    const { completions, counts } = await writing(file, () => generateAll(prompts, generator, {
       ...quiet, ...defined({ onProgress: options.onProgress, concurrency: config.concurrency }), onFailure: config.onFailure,
+    })).catch((error: unknown) => {
+      if (error instanceof GenerationError) note(`The answers so far are kept in ${file}: the same command goes on.`);
+      throw error;
     });
     const byUser = new Map(completions.map((completion) => [completion.user, completion]));
     const rankings = Array.from(lists.values(), (list) => {

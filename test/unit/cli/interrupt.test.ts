@@ -1,5 +1,5 @@
 import { spawn, type ChildProcess } from "node:child_process";
-import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { closeSync, existsSync, mkdtempSync, openSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -82,5 +82,15 @@ describe("a stopped recommend", () => {
     child.stdout.destroy();
     const code = await new Promise((done) => child.once("close", done));
     expect([code, err]).toEqual([0, ""]);
+  });
+
+  it.skipIf(!existsSync("/dev/full"))("says that the disk is full where its output goes", async () => {
+    const full = openSync("/dev/full", "w");
+    const child = spawn(process.execPath, ["--import", "tsx", join(root, "src/cli/main.ts"), "data", "synthetic", "--quiet"], { cwd: root, stdio: ["ignore", full, "pipe"] });
+    let err = "";
+    child.stderr!.on("data", (chunk: Buffer) => { err += chunk.toString(); });
+    const code = await new Promise((done) => child.once("close", done));
+    closeSync(full);
+    expect([code, err]).toEqual([1, expect.stringMatching(/^cragru: the result cannot be written: ENOSPC[^\n]*\n$/)]);
   });
 });

@@ -51,6 +51,9 @@ describe("the command line", () => {
     [[]], [["forget"]], [["audit"]], [["split"]], [["split", "synthetic", "--forget", "lots"]], [["split", "synthetic", "--unit", "genres"]],
     [["split", "synthetic", "--forget", "1.5"]], [["cluster", "--k", "-1"]], [["prompt", "--backbone", "ease"]], [["run", "table-2"]], [["run", "quick", "--device", "tpu"]],
     [["run", "quick", "--retrievers", "magic"]], [["run", "quick", "--users", "many"]], [["evaluate", "extra"]], [["split", "no-such-folder"]], [["doctor", "--bogus"]],
+    // Options that would change nothing are refused rather than taken and forgotten.
+    [["prompt", "--seed", "7"]], [["cluster", "--seed", "7"]], [["evaluate", "--threads", "2"]], [["data", "synthetic", "--device", "js"]],
+    [["cluster", "--run", ""]], [["run", "quick", "--results", " "]], [["data", "no-such-set"]],
   ])("ends wrong usage %j with 2", async (argv) => {
     const { code, out, err } = await cragru(...argv);
     expect([code, out]).toEqual([2, ""]);
@@ -66,12 +69,15 @@ describe("the command line", () => {
       expect(err).not.toContain("    at ");
     });
 
-  it("shows the stack of an error that is not ours", async () => {
+  it.each(["split", "run"])("says in one sentence that the results folder of %s cannot be written", async (verb) => {
     const file = join(folder, "a-file");
     writeFileSync(file, "");
-    const { code, out, err } = await cragru("split", "synthetic", ...TINY, "--run", join(file, "run"));
+    const place = join(file, "run");
+    const { code, out, err } = verb === "split" ? await cragru("split", "synthetic", ...TINY, "--run", place)
+      : await cragru("run", "quick", ...TINY, "--backbones", "bpr", "--retrievers", "none", "--candidate-sources", "full", "--results", place);
     expect([code, out]).toEqual([1, ""]);
-    expect(err).toMatch(/ENOTDIR[^]* {4}at /);
+    expect(err).toMatch(/a-file.run.* cannot be written[^]*A file stands where a folder should be/);
+    expect(err).not.toContain("    at ");
   });
 
   it("shows the stack when asked, and the terms of a data set that is not there", async () => {

@@ -37,6 +37,9 @@ describe("the display", () => {
     display.show(5, 10, "half");
     display.note("a remark");
     display.close();
+    // Work that is being stopped may still report: nothing is drawn any more.
+    display.show(6, 10, "late");
+    expect(plain.text()).not.toContain("late");
     expect(plain.text()).toContain("5/10");
     expect(plain.text()).toContain("a remark\n");
     expect(plain.text()).not.toContain("\u001b[K");

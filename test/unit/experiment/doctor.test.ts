@@ -55,6 +55,6 @@ describe("data", () => {
   it("counts what needs no download, and shows the terms of what does", async () => {
     expect(String(await data("synthetic"))).toMatch(/interactions +[\d,]+/);
     await expect(data("ml-latest-small", { root })).rejects.toThrow(/--accept-licence/);
-    await expect(data("nothing-of-the-kind", { root })).rejects.toThrow(/neither a data set nor a folder/);
+    await expect(data("nothing-of-the-kind", { root })).rejects.toThrow(/The option dataset cannot be "nothing-of-the-kind"/);
   });
 });

@@ -109,6 +109,18 @@ describe("a folder that is written in one step", () => {
   });
 });
 
+describe("a results folder that many write at once", () => {
+  it("is whole at every moment that somebody looks", async () => {
+    const target = join(folder, "contested"), names = ["a", "b", "c"];
+    const write = (text: string) => writeFolder(target, async (draft) => names.forEach((name) => writeFileSync(join(draft, name), text)));
+    await write("first");
+    await Promise.all(Array.from({ length: 12 }, (_, at) => write(String(at))));
+    expect(readdirSync(target).sort()).toEqual(names);
+    expect(new Set(names.map((name) => readFileSync(join(target, name), "utf8"))).size).toBe(1);
+    expect(readdirSync(folder).filter((name) => name.startsWith(".contested"))).toEqual([]);
+  });
+});
+
 describe("per-user values", () => {
   it("survive parquet exactly, whatever the numbers", async () => {
     const file = join(folder, "values.parquet");

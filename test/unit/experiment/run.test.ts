@@ -58,6 +58,18 @@ describe("run quick", () => {
     expect(json.engine.isLanguageModel).toBe(false);
   });
 
+  it("fits a terminal of 120 columns whole, and one of 80 without intervals", () => {
+    const tableOf = (text: string): string[] => text.split("\n").filter((line) => /^(method|popularity|itemknn|bpr,|cragru|retrain) /.test(line));
+    const whole = tableOf(result.toText(120)), narrow = tableOf(result.toText(80));
+    expect(tableOf(String(result))).toEqual(whole);
+    expect([whole.length, narrow.length]).toEqual([10, 10]);
+    expect(whole[1]).toMatch(/ [.\d]+-[.\d]+ /);
+    expect(narrow.join("")).not.toMatch(/\d-[.\d]+ /);
+    expect(Math.max(...whole.map((line) => line.length))).toBeLessThanOrEqual(120);
+    expect(Math.max(...narrow.map((line) => line.length))).toBeLessThanOrEqual(80);
+    expect(result.toText(80)).toContain(`intervals and more in ${results}`);
+  });
+
   it("stores each method in a folder of its own, with what is needed to check it", async () => {
     const names = readdirSync(results).sort();
     expect(names).toContain("synthetic.bpr.cragru-attention-full.s5");
@@ -125,7 +137,7 @@ describe("run quick with users to forget", () => {
     expect([row.remaining!.n, row.forgotten!.n, row.all!.n]).toEqual([32, 8, 40]);
     // Who has no row left gets the popularity list, from every method.
     expect(row.forgotten!.metrics).toEqual(byUser.row("popularity", "retrain")!.forgotten!.metrics);
-    expect(String(byUser)).toContain("NDCG@10 forgotten");
+    expect(String(byUser)).toMatch(/forgotten +to forget[^]*forgotten: NDCG@10 of the 8 users who asked/);
     expect(byUser.parts.example!.lines.after).toBe(0);
     expect(byUser.parts.example!.lists[1]!.caption).toContain("popularity");
   });

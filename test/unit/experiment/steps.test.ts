@@ -1,12 +1,14 @@
 import { appendFileSync, cpSync, existsSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { beforeAll, describe, expect, it } from "vitest";
-import { ConfigError, DataError } from "../../../src/core/errors.js";
+import { buildPrompts } from "../../../src/augmentation/prompt.js";
+import { ConfigError, DataError, ForgettingError } from "../../../src/core/errors.js";
 import { readPerUser } from "../../../src/experiment/peruser.js";
 import { cluster } from "../../../src/experiment/steps/cluster.js";
 import { evaluate } from "../../../src/experiment/steps/evaluate.js";
-import { openRun } from "../../../src/experiment/steps/folder.js";
-import { prompt } from "../../../src/experiment/steps/prompt.js";
+import { alone, finishStep, hashText, openRun, PLACES, readStep, type Step } from "../../../src/experiment/steps/folder.js";
+import { prompt, type PromptRecord } from "../../../src/experiment/steps/prompt.js";
+import { readCandidates, type PromptLine } from "../../../src/experiment/steps/promptfile.js";
 import { recommend } from "../../../src/experiment/steps/recommend.js";
 import { split } from "../../../src/experiment/steps/split.js";
 import { OllamaServer } from "../../fixtures/ollama-server.js";
@@ -146,9 +148,73 @@ describe("a missing or foreign step", () => {
 
   it("is refused when categories are another version's", async () => {
     const copy = copyOf("categories");
-    const file = join(copy, "2-clusters", "categories.json");
-    writeFileSync(file, readFileSync(file, "utf8").replace(/"hash": "[0-9a-f]{8}/, '"hash": "00000000'));
-    await expect(prompt({ run: copy, retriever: "preference", ...small })).rejects.toThrow(/cragru cluster/);
+    const record = JSON.parse(readFileSync(join(copy, ...PLACES.cluster), "utf8")) as { seal?: string; hash: string };
+    delete record.seal;
+    await finishStep(copy, "cluster", { ...record, hash: record.hash.replace(/^.{8}/, "00000000") });
+    await expect(prompt({ run: copy, retriever: "preference", ...small })).rejects.toThrow(/not those that this version makes[^]*cragru cluster/);
+  });
+
+  it.each<[Step, () => Promise<unknown>]>([
+    ["split", () => cluster({ run: join(folder, "edited-split") })],
+    ["cluster", () => prompt({ run: join(folder, "edited-cluster"), retriever: "preference", ...small })],
+    ["prompt", () => recommend({ run: join(folder, "edited-prompt"), generator: "embedded" })],
+    ["recommend", () => evaluate({ run: join(folder, "edited-recommend") })],
+  ])("is refused when the record of %s is torn, of another type or edited", async (step, next) => {
+    const file = join(copyOf(`edited-${step}`), ...PLACES[step]), whole = readFileSync(file, "utf8");
+    const edits = ["", "null", "[]", "7", "{}", whole.slice(0, 100), whole.replace('"format": "cragru', '"format": "crogru'), whole.replace(/"seal": "."/, '"seal": "x')];
+    for (const edit of [...edits, whole.replace(/: (\d+)/, ': "$1"')].filter((text) => text !== whole)) {
+      writeFileSync(file, edit);
+      await expect(next(), JSON.stringify(edit.slice(0, 30))).rejects.toThrow(new RegExp(`^${file}[^]*cragru ${step}`));
+      await expect(next()).rejects.toThrow(DataError);
+    }
+    rmSync(join(folder, `edited-${step}`, "1-split", "labels.bin"));
+    if (step === "recommend") writeFileSync(file, whole);
+    await expect(next()).rejects.toThrow(/cragru split/);
+  });
+});
+
+describe("a forged prompt whose hashes all agree", () => {
+  it.each(["forgotten", "test"] as const)("is not sent when it shows a %s row", async (kind) => {
+    const copy = copyOf(`forged-${kind}`), { split: opened, dataset } = await openRun({ run: copy });
+    const file = join(copy, "3-prompts", "prompts.jsonl");
+    const record = await readStep<PromptRecord>(copy, "prompt", opened);
+    const lists = await readCandidates(join(copy, "3-prompts", "candidates.jsonl"), record.candidatesHash, dataset);
+    const rows = kind === "test" ? opened.test : opened.forget;
+    const lines = readFileSync(file, "utf8").trim().split("\n").map((line) => JSON.parse(line) as PromptLine);
+    const line = lines.find(({ user, candidateIds }) => Array.from(rows.itemsOf(dataset.userOf(user))).some((item) => !candidateIds.includes(dataset.itemId(item))))!;
+    const user = dataset.userOf(line.user);
+    const leaked = Array.from(rows.itemsOf(user), (item) => dataset.itemId(item)).find((id) => !line.candidateIds.includes(id))!;
+    line.historyIds = [...line.historyIds, leaked];
+    const evidence = dataset.select(line.historyIds.map((id) => dataset.indexOf(user, dataset.itemOf(id))).sort((a, b) => a - b));
+    const items = Uint32Array.from(line.candidateIds, (id) => dataset.itemOf(id));
+    const [forged] = await buildPrompts({ dataset, candidates: [{ user, items, scores: lists.get(user)!.scores.slice(0, items.length) }], evidence: [evidence] });
+    Object.assign(line, { promptHash: forged!.promptHash, messages: forged!.messages });
+    const text = lines.map((each) => `${JSON.stringify(each)}\n`).join("");
+    writeFileSync(file, text);
+    await finishStep(copy, "prompt", { ...record, promptsHash: hashText(text) });
+    await expect(recommend({ run: copy, generator: "embedded", restart: true })).rejects.toThrow(kind === "forgotten" ? ForgettingError : /test/);
+    expect(existsSync(join(copy, "4-rankings", "replies.jsonl"))).toBe(true);
+    expect(readFileSync(join(copy, "4-rankings", "replies.jsonl"), "utf8")).toBe(read("4-rankings", "replies.jsonl"));
+  });
+});
+
+describe("one writer of a run's folder", () => {
+  it("is the rule while a step works there, and the next one may begin afterwards", async () => {
+    const copy = copyOf("busy");
+    await alone(copy, async () => {
+      await expect(cluster({ run: copy, k: 3 })).rejects.toThrow(new RegExp(`Process ${process.pid} works in [^]*\\.lock`));
+      await expect(split("synthetic", { run: copy, synthetic: TINY, seed: 6 })).rejects.toThrow(ConfigError);
+    });
+    expect((await cluster({ run: copy, k: 3 })).record.k).toBe(3);
+    expect(existsSync(join(copy, ".lock"))).toBe(false);
+  });
+
+  it.each(["4194304 17", `${process.pid} 17`, "", "no process"])("leaves nothing locked by %j, a process that is gone", async (holder) => {
+    const copy = copyOf("stale");
+    writeFileSync(join(copy, ".lock"), holder);
+    expect((await cluster({ run: copy, k: 3 })).record.k).toBe(3);
+    expect(existsSync(join(copy, ".lock"))).toBe(false);
+    rmSync(copy, { recursive: true });
   });
 });
 
@@ -166,6 +232,24 @@ describe("the fourth step after an interruption", () => {
     expect(readFileSync(file, "utf8").trim().split("\n").map((line) => (JSON.parse(line) as { user: number }).user).sort((a, b) => a - b)).toEqual([...Array(40).keys()]);
     expect(readFileSync(join(copy, "4-rankings", "rankings.run"), "utf8")).toBe(read("4-rankings", "rankings.run"));
     expect(step.record.counts).toEqual((JSON.parse(read("4-rankings", "rankings.json")) as { counts: unknown }).counts);
+  });
+
+  it.each(["hello", "null", "{}", "[1]", '{"promptHash":"x"}'])("names a line that is no answer: %s", async (line) => {
+    const copy = copyOf("foreign"), file = join(copy, "4-rankings", "replies.jsonl");
+    const lines = readFileSync(file, "utf8").split("\n");
+    writeFileSync(file, [...lines.slice(0, 4), line, ...lines.slice(5)].join("\n"));
+    await expect(recommend({ run: copy, generator: "embedded" })).rejects.toThrow(/replies\.jsonl, line 5 is no recorded answer[^]*Remove that line/);
+    writeFileSync(join(copy, "4-rankings", "replies.json"), line);
+    await expect(recommend({ run: copy, generator: "embedded" })).rejects.toThrow(/replies\.json [^]*cragru recommend --restart/);
+    expect((await recommend({ run: copy, generator: "embedded", restart: true })).record.answers.ok).toBe(40);
+    rmSync(copy, { recursive: true });
+  });
+
+  it("takes an answer that stands twice once", async () => {
+    const copy = copyOf("twice"), file = join(copy, "4-rankings", "replies.jsonl");
+    appendFileSync(file, `${readFileSync(file, "utf8").split("\n")[4]!}\n\n`);
+    expect((await recommend({ run: copy, generator: "embedded" })).record.resumed).toBe(40);
+    expect(readFileSync(join(copy, "4-rankings", "rankings.run"), "utf8")).toBe(read("4-rankings", "rankings.run"));
   });
 
   it("refuses answers of another engine and to other prompts, until told to start over", async () => {
