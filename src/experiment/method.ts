@@ -85,6 +85,11 @@ export async function runMethod(bench: Bench, plan: MethodPlan, options: RunOpti
     const mean = means(of);
     if (mean) groups[name] = mean;
   }
+  // Lists as served, before evalMask: how much of them is what the user withdrew. "before" serves with the rows still held.
+  if (split.protocol === "strict" && produced.receipts.length > 0 && remaining.some((user) => split.forget.countOf(user) > 0)) {
+    const { n, withoutTruth, metrics } = evaluate(produced.rankings, split.forget, ["precision@10", "hr@10"], { users: remaining });
+    groups.withdrawn = { n, withoutTruth, metrics: { ...metrics } };
+  }
   const kept = fallen.size > 0 ? means(remaining.filter((user) => !fallen.has(user))) : undefined;
   if (kept) groups.withoutFallback = kept;
 

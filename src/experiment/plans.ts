@@ -34,7 +34,7 @@ const recipeOf = ({ name, options }: Backbone): { name: string; options: unknown
 /** The backbone as it was before the request: fitted on all rows, its own order, no prompt. */
 export function beforePlan({ bench, kernels }: Workshop, backbone: SharedBackbone): MethodPlan {
   return {
-    label: { name: "before", label: `${backbone.name}, before forgetting`, backbone: backbone.name, source: `full ${backbone.name}` },
+    label: { name: "before", label: `${backbone.name}, before`, backbone: backbone.name, source: `full ${backbone.name}` },
     settings: { backbone: recipeOf(backbone), face: kernels.face },
     async produce(options) {
       const { split, users, depth, config } = bench;

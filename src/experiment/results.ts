@@ -12,7 +12,7 @@ import { readJson, writeFolder, writeJson } from "./draft.js";
 import { readPerUser, writePerUser, type PerUser, type UserGroup } from "./peruser.js";
 import { formatTrec } from "./trec.js";
 
-export type GroupName = UserGroup | "all" | "withoutFallback";
+export type GroupName = UserGroup | "all" | "withoutFallback" | "withdrawn";
 
 /** The means of one group of users, as in metrics.json. */
 export interface GroupMetrics {

@@ -38,6 +38,8 @@ export interface RunRow {
   forgotten: GroupMetrics | undefined;
   all: GroupMetrics | undefined;
   withoutFallback: GroupMetrics | undefined;
+  /** Share of the top 10, as served, that the user withdrew: `precision@10` with D_f as truth. */
+  withdrawn: GroupMetrics | undefined;
   /** NDCG@10 minus that of the retrained backbone, over the remaining users, with Holm's p. */
   difference: number | undefined;
   pHolm: number | undefined;
@@ -114,6 +116,7 @@ export class RunResult {
   private cells(isNarrow = false): string[][] {
     const value = isNarrow ? alone : withInterval;
     const forgotten = this.rows.some((row) => row.forgotten !== undefined);
+    const withdrawn = this.rows.some((row) => row.withdrawn !== undefined);
     const columns: Column[] = [
       ["method", ({ method }) => method.label],
       ["candidates", ({ method, engine }) => (engine === undefined ? "" : isNarrow ? method.source.split(" ")[0]! : method.source)],
@@ -122,6 +125,7 @@ export class RunResult {
       ["- retrain", ({ difference }) => signed(difference)],
       ...(isNarrow ? [] : [["p Holm", ({ pHolm }) => (pHolm === undefined ? "" : pHolm < 0.001 ? "<.001" : digits(pHolm))]] satisfies Column[]),
       ...(forgotten && !isNarrow ? [["forgotten", ({ forgotten: gone }) => alone(gone, "ndcg@10")]] satisfies Column[] : []),
+      ...(withdrawn ? [["D_f back", ({ withdrawn: back }) => alone(back, "precision@10")]] satisfies Column[] : []),
       ["to forget", ({ secondsToForget }) => (secondsToForget === undefined ? "" : formatSeconds(secondsToForget))],
       ...(isNarrow ? [] : [["a list", ({ secondsPerList }) => (secondsPerList === undefined ? "" : formatSeconds(secondsPerList))]] satisfies Column[]),
     ];
@@ -131,11 +135,13 @@ export class RunResult {
   private footnotes(isNarrow: boolean): string[] {
     const fallen = this.rows.filter(({ withoutFallback }) => withoutFallback !== undefined);
     const asked = this.rows.find(({ forgotten }) => forgotten !== undefined)?.forgotten;
+    const back = this.rows.find(({ withdrawn }) => withdrawn !== undefined)?.withdrawn;
     const odd = this.rows.filter(({ fallback, repaired }) => fallback + repaired > 0);
     return [
       "  - retrain: NDCG@10 minus the same backbone retrained, same users, Wilcoxon with Holm. To forget: apply the request and rebuild.",
+      ...(back ? [`  D_f back: share of the top 10, as served, that its user withdrew; ${back.n} users. Above the retrained row, the method remembers.`] : []),
       ...(asked && !isNarrow ? [`  forgotten: NDCG@10 of the ${asked.n} users who asked to be forgotten.`] : []),
-      "  The frozen backbone's own order after the request is the row \"before forgetting\": evalMask takes out the forgotten items for all.",
+      "  The frozen backbone's own order after the request is the row \"before\": evalMask takes out the forgotten items for all.",
       ...(odd.length === 0 ? ["  Every answer of the generator was whole: none was repaired, none fell back to the backbone's order."] : []),
       ...odd.map(({ method, fallback, repaired }) => `  ${method.label}, ${method.source}: ${fallback} answers fell back to the backbone's order, ${repaired} were repaired.`),
       ...fallen.map(({ method, withoutFallback }) =>
@@ -151,6 +157,7 @@ function rowOf(result: StoredResult, comparison: Comparison | undefined): RunRow
   return {
     method, folder,
     remaining: groups.remaining, forgotten: groups.forgotten, all: groups.all, withoutFallback: groups.withoutFallback,
+    withdrawn: groups.withdrawn,
     difference: compared?.difference, pHolm: compared?.pHolm,
     secondsToForget: seconds["forget"],
     secondsPerList: seconds["serve"] === undefined || perUser.users.length === 0 ? undefined : seconds["serve"] / perUser.users.length,
