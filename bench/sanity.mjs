@@ -36,18 +36,19 @@ async function measure(backbone, split, seed) {
 const mean = (numbers) => numbers.reduce((sum, number) => sum + number, 0) / numbers.length;
 const pair = (values) => values.map((value) => value.toFixed(4).slice(1)).join("/");
 const results = {};
+const out = args.includes("--json") ? process.stderr : process.stdout; // stdout is the data, whichever form is asked for
 for (const backbone of [popularityBackbone(), itemKnn(), bpr(), lightGcn()]) {
   const runs = [];
   for (const seed of seeds) {
     const run = await measure(backbone, splitDataset(dataset, { seed, forget: { unit: "interactions", ratio: 0 } }), seed);
     runs.push({ seed, ...run });
-    process.stderr.write(`${backbone.name.padEnd(11)} seed ${seed}  ${pair(run.values)}  ${run.users} users  epoch ${run.epoch}  ${run.seconds.toFixed(1)} s\n`);
+    out.write(`${backbone.name.padEnd(11)} seed ${seed}  ${pair(run.values)}  ${run.users} users  epoch ${run.epoch}  ${run.seconds.toFixed(1)} s\n`);
   }
   const means = METRICS.map((_, metric) => mean(runs.map(({ values }) => values[metric])));
   results[backbone.name] = { means, reference: REFERENCE[name]?.[backbone.name], runs };
   const beside = REFERENCE[name]?.[backbone.name];
-  process.stderr.write(`${backbone.name.padEnd(11)} mean    ${pair(means)}${beside ? `  reference ${pair(beside)}` : ""}\n`);
+  out.write(`${backbone.name.padEnd(11)} mean    ${pair(means)}${beside ? `  reference ${pair(beside)}` : ""}\n`);
 }
 const machine = { cpu: cpus()[0]?.model ?? "unknown", cores: cpus().length, node: process.version, device: describeNative().device };
 if (args.includes("--json")) process.stdout.write(`${JSON.stringify({ machine, dataset: name, metrics: METRICS, results }, null, 2)}\n`);
-else process.stderr.write(`HR@10/NDCG@10; ${machine.cpu}, ${machine.cores} cores, node ${machine.node}, ${machine.device}\n`);
+else out.write(`HR@10/NDCG@10; ${machine.cpu}, ${machine.cores} cores, node ${machine.node}, ${machine.device}\n`);
