@@ -12,8 +12,7 @@ import { describeNative } from "../../src/native/load.js";
 /**
  * The backbones against a reference run made elsewhere: MovieLens 100K, all ratings positive, 70/10/20 a user, train and
  * valid masked, full ranking, mean of 3 seeds, HR@10 / NDCG@10: popularity .747 / .212, ItemKNN .899 / .377, BPR
- * .910 / .393, LightGCN .917 / .397. Splits differ from that run's, which moves one seed's NDCG by about .005: where one
- * seed stands for three, the bound is lower by that much.
+ * .910 / .393, LightGCN .917 / .397. Splits differ from that run's, which moves one seed's NDCG by about .005.
  */
 const folder = process.env["CRAGRU_DATA"];
 const native = describeNative().face !== "js";
@@ -69,9 +68,9 @@ describe.skipIf(!folder)("backbones on MovieLens 100K (needs CRAGRU_DATA)", () =
     expect(reports[0]!.bestEpoch).toBeLessThan(reports[0]!.epochs);
   }, 120_000);
 
-  it.skipIf(!native)("LightGCN reaches .390 less the spread of one seed (needs the native core)", async () => {
-    const { hr, ndcg, reports } = await measure(lightGcn(), [1]);
-    expect(ndcg).toBeGreaterThan(0.385);
+  it.skipIf(!native)("LightGCN reaches .390 (needs the native core)", async () => {
+    const { hr, ndcg, reports } = await measure(lightGcn(), [1, 2, 3]);
+    expect(ndcg).toBeGreaterThan(0.39);
     expect(hr).toBeGreaterThan(0.89);
     expect(reports[0]!.bestEpoch).toBeLessThan(reports[0]!.epochs);
   }, 240_000);
