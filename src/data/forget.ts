@@ -29,7 +29,8 @@ export function shareOf(count: number, share: number): number {
  * - unit "users": floor(ratio * |users with rows|) users with the smallest h(forget/user; u), all their train and valid rows.
  * - a request: exactly the rows asked for that are train or valid.
  * Cost O(rows log rows). Ties of keys stand by row.
- * @throws ConfigError on a ratio outside [0, 1) or one that the skip rule cannot reach; DataError on unknown users, items or rows.
+ * A ratio of exactly 0 forgets nothing.
+ * @throws ConfigError on a ratio outside [0, 1), one above 0 that forgets nothing, or one that the skip rule cannot reach; DataError on unknown users, items or rows.
  */
 export function markForgotten(dataset: Dataset, labels: Uint8Array, forget: ForgetOption, seed: number): ForgetSpec {
   if ("unit" in forget) {
@@ -63,18 +64,39 @@ export function markForgotten(dataset: Dataset, labels: Uint8Array, forget: Forg
   });
 }
 
-/** floor(ratio * |users with rows|) users with the smallest keys, ascending. */
+/**
+ * floor(ratio * |users with rows|) users with the smallest keys, ascending.
+ * @throws ConfigError on a ratio above 0 that is less than one user.
+ */
 export function drawUsers(rows: Interactions, ratio: number, random: KeyedRandom): Uint32Array {
   const present = rows.presentUsers();
   const keys = Float64Array.from(present, (user) => random.key(user));
-  return smallestKeys(keys, shareOf(present.length, ratio)).map((at) => present[at]!).sort();
+  return smallestKeys(keys, drawnOf(present.length, ratio, "user")).map((at) => present[at]!).sort();
+}
+
+/** As `shareOf`; a share that asks for something and gets nothing would pass for a request that was honoured. */
+function drawnOf(count: number, ratio: number, what: string): number {
+  const drawn = shareOf(count, ratio);
+  if (drawn === 0 && ratio > 0) {
+    throw new ConfigError("CONFIG_FORGET_RATIO", `A share of ${ratio} of ${count} ${what}${count === 1 ? "" : "s"} is less than one: nothing would be forgotten.`, {
+      hint: count > 1 ? `The smallest share that forgets something is ${leastShare(count)} (--forget ${leastShare(count)}).`
+        : "Name what to forget instead of a share: { users } or { interactions }.",
+    });
+  }
+  return drawn;
+}
+
+/** 1 / count, rounded up to three digits that count. */
+function leastShare(count: number): number {
+  const rounded = Number((1 / count).toPrecision(3));
+  return shareOf(count, rounded) > 0 ? rounded : Number((1.01 / count).toPrecision(3));
 }
 
 /** @throws ConfigError unless 0 <= ratio < 1. */
 export function checkRatio(ratio: number): void {
   if (!(ratio >= 0 && ratio < 1)) {
     throw new ConfigError("CONFIG_FORGET_RATIO", `The share to forget must be at least 0 and below 1, not ${ratio}.`, {
-      hint: 'For ten percent pass { unit: "interactions", ratio: 0.1 }.',
+      hint: 'For ten percent pass { unit: "interactions", ratio: 0.1 }, or --forget 0.1.',
     });
   }
 }
@@ -136,7 +158,7 @@ function mark(labels: Uint8Array, rows: ArrayLike<number>): number {
 function drawInteractions(dataset: Dataset, labels: Uint8Array, ratio: number, seed: number): void {
   const random = new KeyedRandom(seed, "forget");
   const pool = rowsWhere(labels, (label) => partOfLabel(label) !== TEST);
-  const count = shareOf(pool.length, ratio);
+  const count = drawnOf(pool.length, ratio, "row");
   const keys = Float64Array.from(pool, (row) => random.key(dataset.users[row]!, dataset.items[row]!));
   const trainLeft = new Uint32Array(dataset.userCount);
   for (const row of pool) if (labels[row] === TRAIN) trainLeft[dataset.users[row]!]!++;
@@ -163,7 +185,7 @@ function drawInteractions(dataset: Dataset, labels: Uint8Array, ratio: number, s
       throw new ConfigError(
         "CONFIG_FORGET_RATIO",
         `A share of ${ratio} is ${count} rows, but only ${taken} can be forgotten while every user keeps a train row.`,
-        { hint: 'Ask for a smaller ratio, or forget whole users with { unit: "users" }.' },
+        { hint: 'Ask for a smaller ratio, or forget whole users with { unit: "users" }, --unit users.' },
       );
     }
     above = upTo;

@@ -48,6 +48,8 @@ export interface SplitJson extends SplitMeta {
   hash: string;
 }
 
+const SPLIT_AGAIN = "Make the split again: cragru split.";
+
 const INSPECT: unique symbol = Symbol.for("nodejs.util.inspect.custom");
 
 const SIZES: Record<SplitRatio, { test: number; valid: number }> = {
@@ -201,7 +203,7 @@ function splitReleased(dataset: Dataset, options: SplitOptions, seed: number): S
     return new Split(dataset, labels, { ...meta, forgetSpec: { request: "users", asked: users.length, testRows: 0 } });
   }
   throw new ConfigError("CONFIG_RELEASED", "The released protocol forgets whole users only.", {
-    hint: 'Pass { forget: { unit: "users", ratio: 0.1 } } or { forget: { users } }, or use protocol "strict".',
+    hint: 'Pass { forget: { unit: "users", ratio: 0.1 } } or { forget: { users } }, --unit users, or use protocol "strict".',
   });
 }
 
@@ -212,7 +214,7 @@ function splitReleased(dataset: Dataset, options: SplitOptions, seed: number): S
 export function splitFromLabels(dataset: Dataset, labels: Uint8Array, meta: SplitMeta): Split {
   if (labels.length !== dataset.length) {
     throw new DataError("DATA_SPLIT_LABELS", `${labels.length} labels for the ${dataset.length} rows of ${dataset.name}.`, {
-      hint: "Labels belong to one data set; split it again.",
+      hint: `Labels belong to one data set. ${SPLIT_AGAIN}`,
     });
   }
   if (meta.protocol !== "strict" && meta.protocol !== "released") {
@@ -224,7 +226,9 @@ export function splitFromLabels(dataset: Dataset, labels: Uint8Array, meta: Spli
   const bits = meta.protocol === "released" ? 0x3f : 0x07;
   const bad = labels.findIndex((label) => partOfLabel(label) > TEST || (label & ~bits) !== 0);
   if (bad >= 0) {
-    throw new DataError("DATA_SPLIT_LABELS", `Row ${bad} has the label ${labels[bad]}, which no ${meta.protocol} split has.`);
+    throw new DataError("DATA_SPLIT_LABELS", `Row ${bad} has the label ${labels[bad]}, which no ${meta.protocol} split has.`, {
+      hint: SPLIT_AGAIN,
+    });
   }
   const { protocol, ratio, seed, forgetSpec } = meta;
   return new Split(dataset, labels.slice(), { protocol, ratio, seed, forgetSpec });
@@ -236,7 +240,7 @@ export function splitFromLabels(dataset: Dataset, labels: Uint8Array, meta: Spli
  * labels and hash disagree.
  */
 export function splitFromJson(dataset: Dataset, json: unknown, labels: Uint8Array): Split {
-  const hint = "Make the split again: cragru split.";
+  const hint = SPLIT_AGAIN;
   const stored = json as Partial<SplitJson> | null;
   if (typeof stored !== "object" || stored === null || stored.format !== "cragru-split-1" || !stored.forgetSpec
     || stored.protocol === undefined || stored.ratio === undefined || typeof stored.seed !== "number") {

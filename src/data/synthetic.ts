@@ -47,7 +47,7 @@ export function synthesize(options: SyntheticOptions = {}): Dataset {
   whole("minPerUser", minPerUser, 1, Math.floor(items / 2));
   if (!(meanPerUser >= minPerUser && meanPerUser <= items / 2)) {
     throw new ConfigError("CONFIG_SYNTHETIC", `meanPerUser ${meanPerUser} must lie between minPerUser (${minPerUser}) and half of the ${items} items.`, {
-      hint: "Ask for more items or for fewer rows a user.",
+      hint: "Ask for more items (--synthetic-items 500) or for fewer rows a user (--synthetic-mean 75).",
     });
   }
   const catalogue = inventItems(seed, items);
@@ -236,6 +236,6 @@ function search(cumulated: Float64Array, share: number): number {
 function whole(name: string, value: number, least: number, most: number): void {
   if (Number.isInteger(value) && value >= least && value <= most) return;
   throw new ConfigError("CONFIG_SYNTHETIC", `${name} must be a whole number from ${least} to ${most}, not ${value}.`, {
-    hint: "Example: synthesize({ users: 600, items: 500, meanPerUser: 75 }).",
+    hint: "Example: synthesize({ users: 600, items: 500, meanPerUser: 75 }), or --synthetic-users 600 --synthetic-items 500 --synthetic-mean 75.",
   });
 }

@@ -112,8 +112,23 @@ function check(config: RunConfig): void {
     refuse("dataset", config.dataset, `${DATASET_NAMES.join(", ")}, or the path of a folder with RecBole atomic files`);
   }
   if (config.dataset !== "synthetic" && Object.keys(config.synthetic).length > 0) {
-    refuse("synthetic", JSON.stringify(config.synthetic), `nothing for the data set ${config.dataset}: sizes can be chosen for "synthetic" alone`);
+    const flags: Record<string, string> = { users: "--synthetic-users", items: "--synthetic-items", meanPerUser: "--synthetic-mean" };
+    const sizes = Object.entries(config.synthetic).map(([name, value]) => `${flags[name] ?? name} ${String(value)}`).join(", ");
+    throw new ConfigError("CONFIG_VALUE", `The option synthetic (${sizes}) does not go with the data set ${config.dataset}.`, {
+      hint: "Sizes can be chosen for the invented data alone: leave them out, or choose the data set synthetic.",
+    });
   }
+}
+
+/** Flags of the command line, where they differ from the option's name. */
+const FLAGS: Readonly<Record<string, string>> = {
+  "forget.ratio": "--forget", "forget.unit": "--unit", onFailure: "--on-failure", clusters: "--clusters, --k",
+  backbones: "--backbones, --backbone", retrievers: "--retrievers, --retriever", candidateSources: "--candidate-sources, --candidate-source",
+};
+
+function nameOf(option: string): string {
+  const flags = FLAGS[option];
+  return `The option ${option}${flags === undefined ? "" : ` (${flags})`}`;
 }
 
 function whole(option: string, value: number, least: number, most: number): void {
@@ -125,14 +140,18 @@ function oneOf(option: string, value: string, allowed: readonly string[]): void 
 }
 
 function someOf(option: string, values: readonly string[], allowed: readonly string[]): void {
-  if (!Array.isArray(values) || values.length === 0) refuse(option, "nothing", `one or more of ${allowed.join(", ")}`);
+  if (!Array.isArray(values) || values.length === 0) {
+    throw new ConfigError("CONFIG_VALUE", `${nameOf(option)} names nothing.`, { hint: `Allowed: one or more of ${allowed.join(", ")}.` });
+  }
   const odd = values.find((value) => !allowed.includes(value));
   if (odd !== undefined) refuse(option, odd, allowed.join(", "));
   const twice = values.find((value, at) => values.indexOf(value) !== at);
-  if (twice !== undefined) refuse(option, twice, "each name once");
+  if (twice !== undefined) {
+    throw new ConfigError("CONFIG_VALUE", `${nameOf(option)} names ${twice} twice.`, { hint: `Allowed: each name once, of ${allowed.join(", ")}.` });
+  }
 }
 
 function refuse(option: string, value: unknown, allowed: string): never {
   const shown = typeof value === "string" ? JSON.stringify(value) : String(value);
-  throw new ConfigError("CONFIG_VALUE", `The option ${option} cannot be ${shown}.`, { hint: `Allowed: ${allowed}.` });
+  throw new ConfigError("CONFIG_VALUE", `${nameOf(option)} cannot be ${shown}.`, { hint: `Allowed: ${allowed}.` });
 }

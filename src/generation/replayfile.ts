@@ -136,7 +136,7 @@ function readEntry(line: string, file: string, number: number): ReplayEntry {
   if (!fine) {
     const digest = fingerprint(line).slice(0, 8);
     throw new GenerationFailure("GENERATION_REPLAY_FILE", "permanent", `${file}, line ${number} is no recorded answer (${line.length} characters, fingerprint ${digest}).`, {
-      hint: "Remove that line, or record the run again.",
+      hint: "Remove that line, or record the run again (a run's own answers: cragru recommend --restart).",
     });
   }
   return entry as ReplayEntry;

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { popularityBackbone } from "../../backbone/popularity.js";
 import { ConfigError } from "../../core/errors.js";
 import { partOf } from "../../core/progress.js";
+import type { Interactions } from "../../core/interactions.js";
 import { formatPrompt } from "../../augmentation/prompt.js";
 import type { Prompt } from "../../core/prompt.js";
 import { serveMask } from "../../data/masks.js";
@@ -16,7 +17,7 @@ import { defined } from "../defined.js";
 import { makeFolder } from "../draft.js";
 import { requestOf } from "../plans.js";
 import { backboneOf, retrieverOf } from "../recipes.js";
-import { storedBackbone } from "../stored.js";
+import { storedBackbone, type UsedModel } from "../stored.js";
 import { evaluationUsers, listDepth } from "../users.js";
 import { wordsOf, type ClusterRecord } from "./cluster.js";
 import { alone, DEFAULT_RUN, finishStep, hashText, openRun, PLACES, readStep, reopenStep, replaceFile, stepFolder, type StepOptions } from "./folder.js";
@@ -57,8 +58,15 @@ export interface PromptRecord {
   promptsHash: string;
   candidatesHash: string;
   depth: number;
-  models: readonly { file: string; rows: number; trainedOn: string; fitted: boolean }[];
+  /** Models that proposed candidates, before the request and after it. */
+  models: readonly UsedModel[];
+  /**
+   * Model files deleted from the folder: under strict, a step whose candidates come from a clean source leaves no file there
+   * that was fitted or stopped early on forgotten rows.
+   */
+  removed: readonly string[];
   retrieval: Readonly<Record<string, unknown>>;
+  /** `seconds.rebuild` holds the training of a model that was read from its file, too. */
   receipt: Receipt;
   /** How often each guard of the strict protocol would have thrown; under strict always zero. */
   violations: { test: number; candidates: number; forgotten: number };
@@ -75,11 +83,13 @@ export class PromptStep {
   }
 
   toString(): string {
-    const { settings, prompts, withoutHistory, tokensEstimated, models, receipt, warning } = this.record;
+    const { settings, prompts, withoutHistory, tokensEstimated, models, removed, receipt, warning } = this.record;
     return [
       `${prompts} prompts: ${settings.retriever} on ${settings.candidateSource} ${settings.backbone}, ${settings.candidates} candidates, `
         + `at most ${settings.history} rows of history`,
-      ...models.map(({ file, rows, fitted }) => `  ${file}: ${fitted ? "fitted" : "read, fitted earlier"} on ${rows.toLocaleString("en-US")} rows`),
+      ...models.map(({ file, rows, fitted, kept }) =>
+        `  ${file}: ${fitted ? "fitted" : "read, fitted earlier"} on ${rows.toLocaleString("en-US")} rows${kept ? "" : ", among them forgotten ones: not kept"}`),
+      ...(removed.length > 0 ? [`  deleted, as it may hold forgotten rows: ${removed.join(", ")}`] : []),
       `  about ${Math.round(tokensEstimated / Math.max(1, prompts))} tokens a prompt; ${withoutHistory} users without a row left get the popularity list`,
       ...receipt.residuals.map((residual) => `  residual: ${residual}`),
       ...(warning === undefined ? [] : [`  ${warning}`]),
@@ -91,7 +101,8 @@ export class PromptStep {
 
 /**
  * Step 3: candidates, filtered history and prompts after the request. Fits the backbone if no model of the same recipe and
- * rows is in the folder, and says on which rows. Writes 3-prompts/prompts.jsonl, candidates.jsonl, the models and, last,
+ * rows is in the folder, and says on which rows. A frozen backbone's file stays and is named among the residuals; with a clean
+ * candidate source no file that saw forgotten rows stays. Writes 3-prompts/prompts.jsonl, candidates.jsonl, the models and, last,
  * prompts.json. Under protocol strict no prompt holds a forgotten row, a test row or a candidate: the guards throw.
  * @throws ConfigError when an earlier step is missing; DataError when it belongs to another split.
  */
@@ -116,14 +127,23 @@ async function promptIn(options: PromptStepOptions): Promise<PromptStep> {
   const words = clusters ? await wordsOf(dataset, clusters.vectors, options) : undefined;
 
   const folder = stepFolder(run, "prompt");
-  const backbone = storedBackbone(backboneOf(backboneName), folder);
+  const isClean = split.protocol === "strict" && candidateSource !== "full";
+  const sawForgotten = (rows: Interactions | undefined): boolean => rows !== undefined && rows.intersect(split.forget).length > 0;
+  const backbone = storedBackbone(backboneOf(backboneName), folder, {
+    mayKeep: (train, valid) => !isClean || !(sawForgotten(train) || sawForgotten(valid)),
+  });
   const method = new Cragru({
     backbone, retriever, generator: embedded(), candidates: config.candidates, candidateSource, seed: split.seed, kernels,
     ...(clusters ? { clusters: { k: clusters.k, ...defined({ vectors: words }) } } : {}), ...defined({ template }),
   });
   const users = evaluationUsers(split, config.users), depth = listDepth(split);
   await method.learn(split, partOf(options, 0, 4, "before the request"));
+  backbone.borrowedSeconds();
   const receipt = await method.forget(requestOf(split), partOf(options, 1, 4, "after the request"));
+  receipt.seconds.rebuild += backbone.borrowedSeconds();
+  if (!isClean && receipt.residuals.length > 0) {
+    receipt.residuals.push(...backbone.used.map(({ file }) => `${join(PLACES.prompt[0], file)}: the file of a model that saw forgotten rows`));
+  }
   const categoriesHash = method.categories?.hash;
   if (clusters && categoriesHash !== undefined && categoriesHash !== clusters.hash) {
     const place = join(run, ...PLACES.cluster);
@@ -148,6 +168,7 @@ async function promptIn(options: PromptStepOptions): Promise<PromptStep> {
   ], dataset);
   await makeFolder(folder);
   await reopenStep(run, "prompt");
+  const removed = isClean ? await backbone.purge() : [];
   await replaceFile(join(folder, "prompts.jsonl"), (partial) => writeFile(partial, promptText, { mode: 0o600 }));
   await replaceFile(join(folder, "candidates.jsonl"), (partial) => writeFile(partial, candidateText, { mode: 0o600 }));
   const record: PromptRecord = {
@@ -158,7 +179,7 @@ async function promptIn(options: PromptStepOptions): Promise<PromptStep> {
     },
     template: prompts[0]?.templateHash ?? "", prompts: prompts.length, withoutHistory: without.length,
     tokensEstimated: prompts.reduce((sum, { tokenEstimate }) => sum + tokenEstimate, 0),
-    promptsHash: hashText(promptText), candidatesHash: hashText(candidateText), depth, models: backbone.used, retrieval: method.retrieval,
+    promptsHash: hashText(promptText), candidatesHash: hashText(candidateText), depth, models: backbone.used, removed, retrieval: method.retrieval,
     receipt, violations: method.violations, ...defined({ warning: split.warning }), device: kernels.device,
   };
   await finishStep(run, "prompt", record);

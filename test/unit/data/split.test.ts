@@ -100,7 +100,9 @@ describe("D_f, strict", () => {
         expect(error).toMatchObject({ code: "CONFIG_FORGET_RATIO" });
         const users = dataset.presentUsers().length;
         const pool = splitDataset(dataset, { forget: noForget });
-        expect(Math.floor(ratio * pool.remain.length + 1e-9)).toBeGreaterThan(pool.remain.length - users);
+        const asked = Math.floor(ratio * pool.remain.length + 1e-9);
+        if (/nothing would be forgotten/.test((error as Error).message)) expect([asked, ratio > 0]).toEqual([0, true]);
+        else expect(asked).toBeGreaterThan(pool.remain.length - users);
         return;
       }
       expect(pairs(split.forget)).toEqual(naiveForget(split, ratio));
@@ -108,6 +110,28 @@ describe("D_f, strict", () => {
       for (const user of dataset.presentUsers()) expect(split.trainRemain.countOf(user)).toBeGreaterThan(0);
       expect(split.forgetUsers.length).toBe(0);
     }), { numRuns: 80 });
+  });
+
+  it("refuses a share that would forget nothing, and names the smallest that forgets something", () => {
+    fc.assert(fc.property(tables, fc.constantFrom("interactions" as const, "users" as const), (dataset, unit) => {
+      const share = (ratio: number): Split => splitDataset(dataset, { forget: { unit, ratio } });
+      expect(share(0).forget.length).toBe(0);
+      const error = caught(() => share(1e-7));
+      expect(error).toMatchObject({ name: "ConfigError", code: "CONFIG_FORGET_RATIO", message: expect.stringContaining("nothing would be forgotten") });
+      const least = /something is ([\d.e-]+) \(--forget \1\)/.exec(error.message);
+      if (!least) {
+        expect(error.message).toContain("Name what to forget");
+        return;
+      }
+      const users = dataset.presentUsers().length, pool = share(0).remain.length;
+      // Where every user has one train row alone, no row can be taken, whatever the share.
+      if (unit === "users") expect(share(Number(least[1])).forgetUsers.length).toBe(1);
+      else if (pool > users) expect(share(Number(least[1])).forget.length).toBe(1);
+      const below = 0.98 * Number(least[1]);
+      expect(() => share(below)).toThrow(/nothing would be forgotten/);
+    }), { numRuns: 60 });
+    const dataset = tableOf(rowsOf([40, 31], ITEMS), 2, ITEMS);
+    expect(() => splitDataset(dataset, { protocol: "released", forget: { unit: "users", ratio: 0.4 } })).toThrow(/less than one/);
   });
 
   it("keeps every user's last train row where many must be skipped", () => {
@@ -230,7 +254,8 @@ describe("a stored split", () => {
     for (const bad of [3, 8, 255]) {
       const labels = split.labels.slice();
       labels[7] = bad;
-      expect(caught(() => splitFromLabels(dataset, labels, split)).message).toContain(`Row 7 has the label ${bad}`);
+      expect(caught(() => splitFromLabels(dataset, labels, split)))
+        .toMatchObject({ message: expect.stringMatching(new RegExp(`Row 7 has the label ${bad}.*Make the split again: cragru split\\.`, "s")) });
     }
   });
 
@@ -260,7 +285,7 @@ describe("printing", () => {
       "  forget 7 (10 % of the interactions)  remain 70",
     ].join("\n"));
     expect(String(splitDataset(dataset, { forget: { users: [0] } }))).toContain("(a request for 1 user; 8 test rows stay, all of 1 users)");
-    const released = splitDataset(dataset, { protocol: "released" });
+    const released = splitDataset(dataset, { protocol: "released", forget: { users: [1] } });
     expect(released.warning).toBe("replication with known leaks");
     expect(String(released)).toContain("replication with known leaks");
     expect(released.toJSON().warning).toBe("replication with known leaks");

@@ -21,8 +21,8 @@ describe("the configuration of a run", () => {
 
   const wrong: [keyof RunConfig | "forget.unit" | "forget.ratio", unknown, string][] = [
     ["protocol", "loose", "strict, released"], ["forget.unit", "genres", "interactions, users"], ["forget.ratio", 1.5, "below 1"],
-    ["seed", -1, "0 to 4294967295"], ["backbones", ["ease"], "bpr, lightgcn"], ["backbones", [], "one or more"],
-    ["retrievers", ["attention", "attention"], "each name once"], ["candidateSources", ["exact"], "full, remain, popularity"],
+    ["seed", -1, "0 to 4294967295"], ["backbones", ["ease"], "bpr, lightgcn"], ["backbones", [], "names nothing"],
+    ["retrievers", ["attention", "attention"], "attention twice"], ["candidateSources", ["exact"], "full, remain, popularity"],
     ["generator", "gpt", "ollama:<model>"], ["generator", "ollama:", "ollama:<model>"], ["candidates", 0, "1 to 1000"], ["history", 0.5, "1 to 10000"],
     ["clusters", 101, "1 to 100"], ["users", -3, "0 to"], ["onFailure", "ignore", "throw, backbone"], ["concurrency", 0, "1 to 1024"],
     ["device", "tpu", "auto, cuda, cpu, js"], ["threads", 999, "1 to 256"], ["dataset", "ml-3m", "ml-100k"],
@@ -37,9 +37,20 @@ describe("the configuration of a run", () => {
   });
 
   it("refuses sizes of invented data for real data, and interactions as the released unit", () => {
-    expect(() => resolveConfig({ dataset: "ml-100k", synthetic: { users: 5 } })).toThrow(/synthetic/);
+    const sized = (): RunConfig => resolveConfig({ dataset: "ml-100k", synthetic: { users: 5, meanPerUser: 9 } });
+    expect(sized).toThrow(/synthetic \(--synthetic-users 5, --synthetic-mean 9\) does not go with the data set ml-100k/);
     expect(() => resolveConfig({ protocol: "released", forget: { unit: "interactions", ratio: 0.1 } })).toThrow(/whole users/);
     expect(() => resolveConfig({ sed: 1 } as never)).toThrow(/no option "sed"/);
+  });
+
+  it("names the flags where they are called otherwise than the option", () => {
+    const flags: [Partial<RunConfig>, RegExp][] = [
+      [{ clusters: 0 }, /option clusters \(--clusters, --k\) cannot be 0/],
+      [{ forget: { unit: "interactions", ratio: 2 } }, /forget\.ratio \(--forget\) cannot be 2/],
+      [{ backbones: ["bpr", "bpr"] }, /--backbone\) names bpr twice/], [{ retrievers: [] }, /--retriever\) names nothing/],
+      [{ seed: -1 }, /^The option seed cannot be -1/],
+    ];
+    for (const [given, message] of flags) expect(() => resolveConfig(given)).toThrow(message);
   });
 });
 

@@ -89,6 +89,24 @@ describe("a stored backbone", () => {
     expect(readdirSync(folder)).toHaveLength(4);
   });
 
+  it("owes the training that a file saved, and keeps no file that may not stay", async () => {
+    const place = join(folder, "clean"), fit = { valid: split.valid, seed: 1, kernels };
+    const stored = storedBackbone(recipe, place);
+    const { report } = await stored.fit(split.train, fit);
+    expect(stored.borrowedSeconds()).toBe(0);
+    const later = storedBackbone(recipe, place, { mayKeep: (train) => train.intersect(split.forget).length === 0 });
+    await later.fit(split.train, fit);
+    const borrowed = later.borrowedSeconds();
+    expect(borrowed).toBeGreaterThanOrEqual(0);
+    expect(borrowed).toBeLessThanOrEqual(report.seconds);
+    expect(later.borrowedSeconds()).toBe(0);
+    await later.fit(split.trainRemain, { ...fit, valid: split.validRemain });
+    expect(later.used.map(({ fitted, kept }) => [fitted, kept])).toEqual([[false, false], [true, true]]);
+    expect(await later.purge()).toEqual([stored.used[0]!.file]);
+    expect(readdirSync(place)).toEqual([later.used[1]!.file]);
+    expect(await storedBackbone(recipe, join(place, "nowhere")).purge()).toEqual([]);
+  });
+
   it("refuses a damaged file", async () => {
     const place = join(folder, "damaged");
     const stored = storedBackbone(recipe, place);
