@@ -41,6 +41,8 @@ export { copycat } from "./generation/copycat.js";
 export { embedded } from "./generation/embedded.js";
 export type { Completion, EngineInfo, GenerationCounts, Generator } from "./generation/generator.js";
 export { ollama, type OllamaOptions } from "./generation/ollama.js";
+export { GenerationFailure } from "./generation/failures.js";
+export { record } from "./generation/record.js";
 export { replay, type ReplayOptions } from "./generation/replay.js";
 export { generateAll, type GenerateAllOptions } from "./generation/schedule.js";
 
@@ -57,7 +59,7 @@ export type { Kernels } from "./native/kernels.js";
 export { referenceKernels } from "./native/reference.js";
 export { loadTensorEngine, type TensorEngine } from "./tensor/engine.js";
 
-export { resolveConfig, type RunConfig } from "./experiment/config.js";
+export { BACKBONE_NAMES, resolveConfig, RETRIEVER_NAMES, type RunConfig } from "./experiment/config.js";
 export { data } from "./experiment/data.js";
 export { doctor } from "./experiment/doctor.js";
 export { PRESETS } from "./experiment/presets.js";

@@ -1,6 +1,7 @@
 import { ConfigError, DataError } from "../core/errors.js";
 import { fingerprintRows } from "../core/fingerprint.js";
 import type { Interactions } from "../core/interactions.js";
+import { refuseUnknown } from "../core/options.js";
 import type { RunOptions } from "../core/progress.js";
 import { KeyedRandom } from "../core/rng.js";
 import type { BprInput, EpochResult, Kernels, TrainingState } from "../native/kernels.js";
@@ -54,6 +55,7 @@ export type Profile = "cragru" | "recbole";
 
 /** Fills the gaps of `options` from `defaults` for `rows` training rows. @throws ConfigError naming the value at fault. */
 export function resolveSettings(name: string, profile: Profile, options: TrainOptions, defaults: Defaults, rows: number): TrainSettings {
+  refuseUnknown(name, options, [...Object.keys(defaults), "batchCount", "batchSize", "layers"]);
   const given = Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as TrainOptions;
   const { batchSize, batchCount = Math.max(1, Math.ceil(rows / batchSize)), ...rest } = { ...defaults, ...given };
   const settings = { ...rest, batchCount };

@@ -1,5 +1,7 @@
 import { DataError } from "./errors.js";
 
+const INSPECT: unique symbol = Symbol.for("nodejs.util.inspect.custom");
+
 /** Compressed sparse rows: row r holds `columns[offsets[r] .. offsets[r + 1])`, ascending. */
 export interface Csr {
   offsets: Uint32Array;
@@ -90,6 +92,16 @@ export class Interactions {
 
   get length(): number {
     return this.users.length;
+  }
+
+  toString(): string {
+    const count = (n: number): string => n.toLocaleString("en-US");
+    return `${count(this.length)} interactions of ${count(this.userCount)} users with ${count(this.itemCount)} items`;
+  }
+
+  /** A table of a million rows prints as one line in a terminal and in a cell. */
+  [INSPECT](): string {
+    return this.toString();
   }
 
   /** Row r of user u lies in [offsets[u], offsets[u + 1]). */

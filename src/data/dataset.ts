@@ -58,6 +58,10 @@ export class Dataset extends Interactions {
       JSON.stringify(parts.items), JSON.stringify(parts.users));
   }
 
+  override toString(): string {
+    return `${this.name}: ${super.toString()}`;
+  }
+
   title(item: number): string {
     return this.item(item).title;
   }

@@ -5,6 +5,7 @@
  * `released` repeats the paper's released code with its leaks (released.ts). Reasons: docs/protocol.md.
  */
 import { ConfigError, DataError } from "../core/errors.js";
+import { refuseUnknown } from "../core/options.js";
 import { fingerprint } from "../core/fingerprint.js";
 import type { Interactions } from "../core/interactions.js";
 import { KeyedRandom } from "../core/rng.js";
@@ -167,6 +168,7 @@ export class Split {
  * @throws ConfigError on options that cannot be honoured; DataError on an empty data set or unknown users, items or rows.
  */
 export function splitDataset(dataset: Dataset, options: SplitOptions = {}): Split {
+  refuseUnknown("splitDataset", options, ["protocol", "ratio", "forget", "seed"]);
   const { protocol = "strict", seed = 2020 } = options;
   if (dataset.length === 0) {
     throw new DataError("DATA_EMPTY", `${dataset.name} has no rows to split.`);

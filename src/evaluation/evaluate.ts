@@ -3,8 +3,9 @@
  * at K; a list shorter than K is scored as it is. Means run over users with truth rows, in ascending user order, so the
  * order of the rankings changes no bit. Cost O(items in the lists).
  */
-import { DataError } from "../core/errors.js";
+import { ConfigError, DataError } from "../core/errors.js";
 import type { Interactions } from "../core/interactions.js";
+import { refuseUnknown } from "../core/options.js";
 import type { Ranking } from "../core/ranking.js";
 import { meanInterval, wilsonInterval } from "./interval.js";
 import { DEFAULT_METRICS, type Metric, parseMetric } from "./metrics.js";
@@ -91,6 +92,12 @@ export class Evaluation {
 export function evaluate(
   rankings: readonly Ranking[], truth: Interactions, metrics: readonly string[] = DEFAULT_METRICS, options: EvaluateOptions = {},
 ): Evaluation {
+  refuseUnknown("evaluate", options, ["mask", "users"]);
+  if (!Array.isArray(rankings) || !Array.isArray(metrics)) {
+    throw new ConfigError("CONFIG_EVALUATE", "evaluate takes an array of rankings, truth rows and an array of metric names.", {
+      hint: 'For example evaluate(await method.recommend(users, 20), split.test, ["ndcg@10"]).',
+    });
+  }
   const parsed = [...new Set(metrics)].map(parseMetric);
   const deepest = parsed.reduce((k, metric) => Math.max(k, metric.k), 0);
   const lists = new Map<number, Ranking>();

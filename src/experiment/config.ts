@@ -3,7 +3,7 @@ import { ConfigError } from "../core/errors.js";
 import type { Protocol } from "../data/split.js";
 import { DATASET_NAMES } from "../data/load.js";
 import type { SyntheticOptions } from "../data/synthetic.js";
-import { DEVICE_NAMES, type DeviceName } from "../native/load.js";
+import { DEVICE_NAMES, type DeviceName, type LoadOptions } from "../native/load.js";
 import { CANDIDATE_SOURCES, type CandidateSource } from "../unlearning/cragru.js";
 
 export const BACKBONE_NAMES = ["bpr", "lightgcn"] as const;
@@ -64,6 +64,11 @@ export const DEFAULT_CONFIG: Readonly<RunConfig> = {
  */
 export function defaultHistory(dataset: string): number {
   return dataset === "synthetic" ? 20 : 100;
+}
+
+/** What `loadKernels` is asked for. "auto" asks for nothing, so that CRAGRU_DEVICE and CRAGRU_THREADS decide. */
+export function nativeOptions({ device, threads }: Pick<RunConfig, "device" | "threads">): LoadOptions {
+  return { ...(device === "auto" ? {} : { device }), ...(threads === undefined ? {} : { threads }) };
 }
 
 /**

@@ -63,7 +63,7 @@ export interface MethodPlan {
 /** The stored or freshly computed result of a method. */
 export async function runMethod(bench: Bench, plan: MethodPlan, options: RunOptions = {}): Promise<{ result: StoredResult; stored: boolean }> {
   const { config, dataset, split, users } = bench;
-  const folder = join(bench.results, resultName(dataset.name, plan.label.backbone, plan.label.name, config.seed));
+  const folder = join(bench.results, resultName(dataset.name, plan.label.backbone, plan.label.name, config));
   const shared = { protocol: config.protocol, forget: config.forget, seed: config.seed, sample: config.users };
   const key = cacheKey({
     config: { ...shared, ...plan.settings }, dataset: dataset.fingerprint, split: split.hash, code: bench.code,

@@ -8,6 +8,7 @@ import type { SplitJson } from "../data/split.js";
 import { Evaluation, type MetricValue } from "../evaluation/evaluate.js";
 import type { EngineInfo, GenerationCounts } from "../generation/generator.js";
 import type { Receipt } from "../unlearning/unlearner.js";
+import type { RunConfig } from "./config.js";
 import { readJson, writeFolder, writeJson } from "./draft.js";
 import { readPerUser, writePerUser, type PerUser, type UserGroup } from "./peruser.js";
 import { formatTrec } from "./trec.js";
@@ -77,9 +78,15 @@ export interface StoredResult extends ResultArtefacts {
   folder: string;
 }
 
-/** `<dataset>.<backbone>.<method>.s<seed>`, safe as a folder's name. */
-export function resultName(dataset: string, backbone: string, method: string, seed: number): string {
-  return [dataset, backbone, method, `s${seed}`].map((part) => part.replace(/[^\w+-]+/g, "_")).join(".");
+/**
+ * `<dataset>.<backbone>.<method>.s<seed>`, safe as a folder's name. What must never be taken for a strict result of the
+ * embedded generator says so after the seed: "released", the name of another generator.
+ */
+export function resultName(
+  dataset: string, backbone: string, method: string, { seed, protocol, generator }: Pick<RunConfig, "seed" | "protocol" | "generator">,
+): string {
+  const special = [...(protocol === "strict" ? [] : [protocol]), ...(generator === "embedded" ? [] : [generator])];
+  return [dataset, backbone, method, `s${seed}`, ...special].map((part) => part.replace(/[^\w+-]+/g, "_")).join(".");
 }
 
 /** Hash over everything that decides a result. */

@@ -9,8 +9,8 @@ import { splitDataset } from "../data/split.js";
 import { statistics, type DatasetStatistics } from "../data/statistics.js";
 import { chooseGenerator } from "../generation/choose.js";
 import { engineId } from "../generation/replay.js";
-import { describeNative, loadKernels, type LoadOptions } from "../native/load.js";
-import { resolveConfig, type RunConfig } from "./config.js";
+import { describeNative, loadKernels } from "../native/load.js";
+import { nativeOptions, resolveConfig, type RunConfig } from "./config.js";
 import { defined } from "./defined.js";
 import { readJson, writeFolder, writeJson } from "./draft.js";
 import { chooseExample, makeExample, type Example } from "./example.js";
@@ -52,7 +52,7 @@ export async function run(preset = "quick", options: ExperimentOptions = {}): Pr
   if (preset === "table-1") return tableOne(config, given.dataset, root, progress, note);
 
   const started = performance.now();
-  const native: LoadOptions = { device: config.device, ...defined({ threads: config.threads }) };
+  const native = nativeOptions(config);
   const kernels = loadKernels(native);
   const dataset = await loadDataset(config.dataset, {
     ...partOf(progress, 0, 40, "load"), ...defined({ root }),
@@ -129,7 +129,7 @@ async function storedExample(workshop: Workshop, backbone: SharedBackbone, optio
     backbone: backbone.options, face: kernels.face,
   };
   const key = cacheKey({ config: settings, dataset: dataset.fingerprint, split: split.hash, code, engine: engineId(engine), method: "example" });
-  const folder = join(results, resultName(dataset.name, backbone.name, "example", seed)), file = join(folder, "example.json");
+  const folder = join(results, resultName(dataset.name, backbone.name, "example", config)), file = join(folder, "example.json");
   if (existsSync(file)) {
     const stored = await readJson<{ key: string; example: Example }>(file, "Delete the folder and run again.");
     if (stored.key === key) return stored.example;

@@ -1,5 +1,6 @@
 import { ConfigError, ForgettingError } from "../core/errors.js";
 import type { Interactions } from "../core/interactions.js";
+import { refuseUnknown } from "../core/options.js";
 import { Breather, partOf, type RunOptions } from "../core/progress.js";
 import type { Prompt } from "../core/prompt.js";
 import type { Ranking } from "../core/ranking.js";
@@ -96,8 +97,16 @@ export class Cragru extends RebuildingUnlearner<Built> {
 
   constructor(options: CragruOptions) {
     super();
+    refuseUnknown("Cragru", options, ["backbone", "retriever", "generator", "candidates", "candidateSource", "mask", "onFailure", "clusters", "template", "seed", "kernels", "concurrency"]);
     this.options = { candidates: 50, candidateSource: "full", mask: "remain", onFailure: "throw", seed: 2020, ...options };
-    const { candidates, candidateSource, mask, backbone, retriever } = this.options;
+    const { candidates, candidateSource, mask, backbone, retriever, generator } = this.options;
+    const parts: [string, unknown, string][] = [
+      ["backbone", backbone?.fit, "bpr()"], ["retriever", retriever?.prepare, "attentionRetriever()"], ["generator", generator?.generate, "embedded()"],
+    ];
+    for (const [part, method, example] of parts) {
+      if (typeof method === "function") continue;
+      throw new ConfigError("CONFIG_CRAGRU", `Cragru was given no ${part}.`, { hint: `Pass { ${part}: ${example} }, with the parentheses.` });
+    }
     if (!Number.isInteger(candidates) || candidates < 1 || candidates > 1000) {
       throw new ConfigError("CONFIG_CANDIDATES", `candidates must be a whole number from 1 to 1000, not ${candidates}.`, { hint: "The paper uses 50." });
     }

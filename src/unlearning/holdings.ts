@@ -1,4 +1,4 @@
-import { DataError, ForgettingError } from "../core/errors.js";
+import { ConfigError, DataError, ForgettingError } from "../core/errors.js";
 import { Interactions } from "../core/interactions.js";
 import { assertSplit } from "../data/guards.js";
 import type { Split } from "../data/split.js";
@@ -36,6 +36,7 @@ export class Holdings {
    */
   locate(request: ForgetRequest): Interactions {
     const { dataset, test } = this.split;
+    checkForm(request);
     const held = this.mask;
     if ("interactions" in request) {
       const asked = request.interactions;
@@ -78,4 +79,15 @@ export class Holdings {
     const left = train.without(rows);
     return new Holdings(split, left, valid.without(rows), history === train ? left : history.without(rows), mask.without(rows), forgotten);
   }
+}
+
+/** @throws ConfigError unless the request has one of its three forms: a cell or a script may pass anything. */
+function checkForm(request: ForgetRequest): void {
+  const given: Record<string, unknown> = { ...request };
+  const names = Object.keys(given), ids = given["users"] ?? given["items"];
+  const isForm = names.length === 1 && (given["interactions"] instanceof Interactions || Array.isArray(ids) || ArrayBuffer.isView(ids));
+  if (isForm) return;
+  throw new ConfigError("CONFIG_FORGET_REQUEST", `A forget request cannot be ${names.length === 0 ? "empty" : `{ ${names.join(", ")} }`} of that form.`, {
+    hint: "Pass { users: [3] }, { items: [7] } or { interactions: split.history.of(3) }.",
+  });
 }

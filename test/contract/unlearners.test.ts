@@ -182,6 +182,25 @@ describe.each(methods)("unlearner contract: %s", (_, make) => {
   });
 });
 
+describe("wrong arguments", () => {
+  it("names the three forms of a forget request", async () => {
+    const method = retrain(backbone, { seed: 7, kernels });
+    await method.learn(split);
+    for (const request of [{}, { interaction: split.forget }, { users: 3 }, { interactions: [[3, 5]] }, { users: [1], items: [2] }]) {
+      await expect(method.forget(request as never)).rejects.toThrow(/CONFIG_FORGET_REQUEST/);
+    }
+  });
+
+  it("says which part of Cragru is missing, misspelt or not called", () => {
+    const parts = { backbone, retriever: noHistory(), generator: embedded() };
+    expect(() => new Cragru({ ...parts, retriever: attentionRetriever as never })).toThrow(/no retriever.*\n.*attentionRetriever\(\)/);
+    expect(() => new Cragru({ ...parts, generator: undefined as never })).toThrow(/no generator/);
+    expect(() => new Cragru({ ...parts, retreiver: noHistory() } as never)).toThrow(/no option "retreiver"/);
+    expect(() => bpr({ dimensions: 32 } as never)).toThrow(/no option "dimensions"/);
+    expect(() => splitDataset(split.dataset, { sead: 3 } as never)).toThrow(/no option "sead"/);
+  });
+});
+
 describe("CRAGRU", () => {
   it("declares the frozen backbone as a residual, and no residual with a clean source", async () => {
     for (const [source, residuals] of [["full", 1], ["remain", 0], ["popularity", 0]] as const) {

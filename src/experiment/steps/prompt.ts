@@ -12,7 +12,7 @@ import { embedded } from "../../generation/embedded.js";
 import { loadKernels, type DeviceName } from "../../native/load.js";
 import { Cragru, type CandidateSource } from "../../unlearning/cragru.js";
 import type { Receipt } from "../../unlearning/unlearner.js";
-import { defaultHistory, resolveConfig, type BackboneName, type RetrieverName } from "../config.js";
+import { defaultHistory, nativeOptions, resolveConfig, type BackboneName, type RetrieverName } from "../config.js";
 import { defined } from "../defined.js";
 import { makeFolder } from "../draft.js";
 import { requestOf } from "../plans.js";
@@ -120,7 +120,7 @@ async function promptIn(options: PromptStepOptions): Promise<PromptStep> {
     device: options.device ?? "auto", threads: options.threads,
   });
   const template = templateOf(profile);
-  const kernels = loadKernels({ device: config.device, ...defined({ threads: config.threads }) });
+  const kernels = loadKernels(nativeOptions(config));
   const retriever = retrieverOf(retrieverName, config.history, split.protocol);
   const needsCategories = retriever.needs.some((need) => need !== "itemVectors");
   const clusters = needsCategories || existsSync(join(run, ...PLACES.cluster)) ? await readStep<ClusterRecord>(run, "cluster", split) : undefined;

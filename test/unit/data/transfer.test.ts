@@ -9,7 +9,7 @@ describe("transfer", () => {
   it("gives a silent connection up and goes on from there", async () => {
     const body = noise(200_000), server = await serveFile(body), part = join(scratch(), "part");
     server.behaviour.stall = 50_000;
-    await dataError(() => transfer(server.url, part, { idle: 100, retries: 0, limit: 1e6 }), "DATA_DOWNLOAD_CUT", "no byte arrived");
+    await dataError(() => transfer(server.url, part, { idle: 1000, retries: 0, limit: 1e6 }), "DATA_DOWNLOAD_CUT", "no byte arrived");
     delete server.behaviour.stall;
     expect(await transfer(server.url, part, { limit: 1e6 })).toEqual({ bytes: 200_000, resumed: true });
     expect(readFileSync(part).equals(body)).toBe(true);

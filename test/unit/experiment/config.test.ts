@@ -1,9 +1,14 @@
 import { describe, expect, it } from "vitest";
 import { ConfigError } from "../../../src/core/errors.js";
-import { DEFAULT_CONFIG, resolveConfig, type RunConfig } from "../../../src/experiment/config.js";
+import { DEFAULT_CONFIG, nativeOptions, resolveConfig, type RunConfig } from "../../../src/experiment/config.js";
 import { presetOf, PRESETS } from "../../../src/experiment/presets.js";
 
 describe("the configuration of a run", () => {
+  it("leaves device and threads to the environment unless they are asked for", () => {
+    expect(nativeOptions(resolveConfig())).toEqual({});
+    expect(nativeOptions(resolveConfig({ device: "js", threads: 2 }))).toEqual({ device: "js", threads: 2 });
+  });
+
   it("gives prompts the paper's 100 rows of history, and 20 on invented data", () => {
     expect([resolveConfig({ dataset: "ml-100k" }).history, resolveConfig().history]).toEqual([100, 20]);
     expect(resolveConfig({ dataset: "synthetic", history: 7 }).history).toBe(7);

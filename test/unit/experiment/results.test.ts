@@ -46,7 +46,7 @@ function artefacts(): ResultArtefacts {
 
 describe("a results folder", () => {
   it("comes back as it was written", async () => {
-    const target = join(folder, resultName("synthetic", "bpr", "before", 1));
+    const target = join(folder, resultName("synthetic", "bpr", "before", { seed: 1, protocol: "strict", generator: "embedded" }));
     expect(target.endsWith("synthetic.bpr.before.s1")).toBe(true);
     const written = artefacts();
     await writeResult(target, written, rankings, dataset);
