@@ -101,8 +101,10 @@ export function cacheKey(parts: { config: unknown; dataset: string; split: strin
 export async function writeResult(folder: string, result: ResultArtefacts, rankings: readonly Ranking[], dataset: Dataset): Promise<void> {
   const { manifest } = result;
   await writeFolder(folder, async (draft) => {
-    await writeJson(join(draft, "config.json"), result.config);
-    await writeJson(join(draft, "metrics.json"), result.groups);
+    // Whoever opens one file alone must see that it holds a replication with leaks.
+    const label = manifest.warning === undefined ? {} : { warning: manifest.warning };
+    await writeJson(join(draft, "config.json"), { ...label, ...(result.config as object) });
+    await writeJson(join(draft, "metrics.json"), { ...label, ...result.groups });
     await writePerUser(join(draft, "per-user.parquet"), result.perUser);
     await writeJson(join(draft, "receipts.json"), result.receipts);
     await writeFile(join(draft, "failures.jsonl"), result.failures.map((line) => `${JSON.stringify(line)}\n`).join(""));
@@ -115,10 +117,10 @@ export async function writeResult(folder: string, result: ResultArtefacts, ranki
 /** @throws DataError when the folder lacks a file or a file cannot be read. */
 export async function readResult(folder: string): Promise<StoredResult> {
   const hint = "Delete the folder and run again.";
-  const [config, manifest, groups, receipts, perUser] = await Promise.all([
+  const [config, manifest, { warning: _, ...groups }, receipts, perUser] = await Promise.all([
     readJson<unknown>(join(folder, "config.json"), hint),
     readJson<Manifest>(join(folder, "manifest.json"), hint),
-    readJson<ResultArtefacts["groups"]>(join(folder, "metrics.json"), hint),
+    readJson<ResultArtefacts["groups"] & { warning?: string }>(join(folder, "metrics.json"), hint),
     readJson<Receipt[]>(join(folder, "receipts.json"), hint),
     readPerUser(join(folder, "per-user.parquet")),
   ]);

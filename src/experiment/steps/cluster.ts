@@ -25,6 +25,8 @@ export interface ClusterRecord {
   seed: number;
   method: string;
   silhouette: number;
+  /** Of the split: printed with everything made under the released protocol. */
+  warning?: string;
   names: string[];
   /** Category of each item, in the order of the catalogue. */
   labels: number[];
@@ -47,11 +49,12 @@ export class ClusterStep {
   }
 
   toString(): string {
-    const { names, method, silhouette, seed, hash, labels } = this.record;
+    const { names, method, silhouette, seed, hash, labels, warning } = this.record;
     return [
       `${names.length} categories of ${labels.length} items: ${method}`,
       `  seed ${seed}, silhouette ${silhouette.toFixed(3)}, sha256 ${hash.slice(0, 12)}`,
       ...names.map((name, at) => `  ${String(this.sizes[at]).padStart(6)}  ${name}`),
+      ...(warning === undefined ? [] : [`  ${warning}`]),
       `  in ${this.folder}`,
     ].join("\n");
   }
@@ -75,7 +78,7 @@ async function clusterIn(options: ClusterStepOptions): Promise<ClusterStep> {
   const { labels, names, method, silhouette, hash } = categories;
   const record: ClusterRecord = {
     format: "cragru-categories-1", splitHash: split.hash, datasetFingerprint: dataset.fingerprint, k,
-    ...defined({ vectors: options.vectors }), seed, method, silhouette, names, labels: Array.from(labels), hash,
+    ...defined({ vectors: options.vectors, warning: split.warning }), seed, method, silhouette, names, labels: Array.from(labels), hash,
   };
   const folder = stepFolder(run, "cluster");
   await makeFolder(folder);

@@ -167,6 +167,10 @@ describe("run quick with users to forget", () => {
     const stored = await readResult(released.row("bpr", "cragru-none-full")!.folder);
     expect(stored.manifest.warning).toBe("replication with known leaks");
     expect(readFileSync(join(stored.folder, "rankings.run"), "utf8")).toContain(".released");
+    for (const file of ["config.json", "metrics.json", "manifest.json", "receipts.json"]) {
+      expect(readFileSync(join(stored.folder, file), "utf8")).toMatch(/replication with known leaks|protocol released/);
+    }
+    expect(Object.keys(stored.groups)).not.toContain("warning");
   });
 });
 
