@@ -136,7 +136,8 @@ class Addon : public Napi::Addon<Addon> {
       const Arguments arguments(info[0]);
       Input input = read(arguments);
       std::shared_ptr<Storage<double>> storage;
-      if (HeldArray* held = arguments.heldOf("matrix", HeldArray::Kind::float64)) storage = held->doubles;
+      const HeldArray* held = arguments.heldOf("matrix", HeldArray::Kind::float64);
+      if (held != nullptr && !held->once) storage = held->doubles;
       else input.matrix = arguments.ownDoubles("matrix");
       return queue(info, std::make_shared<MatrixJob<Input>>(env, std::move(input), std::move(storage), compute, uncancelled));
     });
@@ -158,11 +159,11 @@ class Addon : public Napi::Addon<Addon> {
     return queue_.add(info.Env(), std::move(job));
   }
 
-  // allocate({ kind, length }) -> a held array of zeros
+  // allocate({ kind, length, once? }) -> a held array of zeros
   Napi::Value allocate(const Napi::CallbackInfo& info) {
     return guarded(info.Env(), [&] {
       const Arguments read(info[0]);
-      return HeldArray::allocate(info.Env(), read.text("kind"), read.whole("length"));
+      return HeldArray::allocate(info.Env(), read.text("kind"), read.whole("length"), read.has("once"));
     });
   }
 

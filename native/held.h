@@ -19,6 +19,8 @@ class HeldArray {
   bool disposed = false;
   // A call has seen it: from then on its contents, once checked, must not change under a kernel.
   bool sealed = false;
+  // Made for one call: a kernel that changes it may take the memory instead of a copy.
+  bool once = false;
   std::shared_ptr<Storage<float>> floats;
   std::shared_ptr<Storage<double>> doubles;
   std::shared_ptr<Storage<uint32_t>> words;
@@ -26,9 +28,10 @@ class HeldArray {
   size_t bytes() const { return length * (kind == Kind::float64 ? 8 : 4); }
 
   // A new object around `length` zeros. JavaScript thread.
-  static Napi::Value allocate(Napi::Env env, const std::string& kind, size_t length) {
+  static Napi::Value allocate(Napi::Env env, const std::string& kind, size_t length, bool once) {
     std::unique_ptr<HeldArray> held(new HeldArray);
     held->length = length;
+    held->once = once;
     if (kind == "float32") {
       held->floats = std::make_shared<Storage<float>>();
       held->floats->values.resize(length);
