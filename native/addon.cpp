@@ -159,7 +159,7 @@ class Addon : public Napi::Addon<Addon> {
     return queue_.add(info.Env(), std::move(job));
   }
 
-  // allocate({ kind, length, once? }) -> a held array of zeros
+  // allocate({ kind, length, once? }) -> an empty held array with room for `length` values
   Napi::Value allocate(const Napi::CallbackInfo& info) {
     return guarded(info.Env(), [&] {
       const Arguments read(info[0]);
@@ -167,14 +167,13 @@ class Addon : public Napi::Addon<Addon> {
     });
   }
 
-  // fill({ array, at, chunk })
+  // fill({ array, chunk }): appends
   Napi::Value fill(const Napi::CallbackInfo& info) {
     return guarded(info.Env(), [&] {
       const Arguments read(info[0]);
-      const size_t at = read.whole("at");
       HeldArray* held = HeldArray::of(read.get("array"));
       if (held == nullptr) throw Error{"NATIVE_INPUT", "array is no held array.", ""};
-      held->fill(read.get("chunk"), at);
+      held->fill(read.get("chunk"));
       return info.Env().Undefined();
     });
   }

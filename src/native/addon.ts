@@ -64,9 +64,10 @@ export interface Addon {
   rankUpdate: Call<Float64Array>;
   hessianProduct: Call<Float64Array>;
   conjugateGradient: Call<ConjugateGradient>;
-  /** Zeros at the addon's side. `once`: for one call, which may take the memory. */
+  /** An empty array with room for `length` values. `once`: for one call, which may take the memory. */
   allocate(array: { kind: "float32" | "float64" | "uint32"; length: number; once?: true }): object;
-  fill(piece: { array: object; at: number; chunk: Float32Array | Float64Array | Uint32Array }): void;
+  /** Appends; the array can be used when it is full. */
+  fill(piece: { array: object; chunk: Float32Array | Float64Array | Uint32Array }): void;
   seal: Call<object>;
   read: Call<Float32Array | Float64Array | Uint32Array>;
   dispose(what: { array: object }): void;
