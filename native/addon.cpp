@@ -65,6 +65,7 @@ class Addon : public Napi::Addon<Addon> {
                              InstanceMethod("seal", &Addon::seal, napi_default),
                              InstanceMethod("read", &Addon::read, napi_default),
                              InstanceMethod("dispose", &Addon::dispose, napi_default),
+                             InstanceMethod("roofs", &Addon::roofs, napi_default),
                              InstanceMethod("describe", &Addon::describe, napi_default),
                          });
   }
@@ -213,6 +214,11 @@ class Addon : public Napi::Addon<Addon> {
       held->dispose(info.Env());
       return info.Env().Undefined();
     });
+  }
+
+  // roofs({}, control) -> job: what the machine can do at most, with these threads and this instruction set
+  Napi::Value roofs(const Napi::CallbackInfo& info) {
+    return guarded(info.Env(), [&] { return queue(info, std::make_shared<RoofsJob>(info.Env())); });
   }
 
   Napi::Value describe(const Napi::CallbackInfo& info) {
