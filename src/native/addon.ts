@@ -32,6 +32,18 @@ export interface AddonDescription {
   cuda: { devices: CudaDevice[]; text: string };
 }
 
+/** What the threads of a face can do at most, measured: billions a second, all threads together. */
+export interface Roofs {
+  /** float32 operations; a multiply and an add are two. */
+  floats: number;
+  /** The same in double. */
+  doubles: number;
+  /** Bytes read from the second-level cache. */
+  cache: number;
+  /** Bytes read from memory. */
+  memory: number;
+}
+
 /** How a call is to run. */
 export interface Control {
   isa: IsaName;
@@ -71,6 +83,7 @@ export interface Addon {
   seal: Call<object>;
   read: Call<Float32Array | Float64Array | Uint32Array>;
   dispose(what: { array: object }): void;
+  roofs: Call<Roofs>;
   describe(): AddonDescription;
 }
 
