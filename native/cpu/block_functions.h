@@ -16,26 +16,24 @@ size_t floatPanelBytes(size_t dimension);
 void packFloatUsers(const float* rows, size_t count, size_t dimension, void* packed, ScoreGroup* facts);
 void packFloatPanel(const float* rows, size_t count, size_t dimension, void* packed, const ScorePanels* facts, size_t panel);
 uint32_t floatTile(const void* users, const ScoreGroup* group, const void* packed, const ScorePanels* facts, size_t panel, size_t dimension,
-                   const float* thresholds, void* values, void* bases);
-void floatFold(const void* values, size_t stride, size_t panels, const float* errors, const float* scales, const uint64_t* seen,
-               size_t seenStride, size_t folds, float* maxima);
-size_t floatTake(const void* values, const void* base, size_t stride, size_t panels, const float* errors, const float* scales, float threshold,
-                 const uint64_t* seen, size_t seenStride, uint32_t firstItem, const ScoreCandidates* to, size_t* count, size_t room);
+                   const float* thresholds, void* values, size_t stride, void* bases);
+void floatFold(const void* values, size_t panels, const float* errors, const float* scales, size_t folds, float* maxima);
+size_t floatTake(const void* values, const void* base, size_t panels, const float* errors, const float* scales, float threshold,
+                 uint32_t firstItem, const ScoreCandidates* to, size_t* count, size_t room);
 size_t integerUserBytes(size_t dimension);
 size_t integerPanelBytes(size_t dimension);
 void packIntegerUsers(const float* rows, size_t count, size_t dimension, void* packed, ScoreGroup* facts);
 void packIntegerPanel(const float* rows, size_t count, size_t dimension, void* packed, const ScorePanels* facts, size_t panel);
 uint32_t integerTile(const void* users, const ScoreGroup* group, const void* packed, const ScorePanels* facts, size_t panel, size_t dimension,
-                     const float* thresholds, void* values, void* bases);
-void integerFold(const void* values, size_t stride, size_t panels, const float* errors, const float* scales, const uint64_t* seen,
-                 size_t seenStride, size_t folds, float* maxima);
-size_t integerTake(const void* values, const void* base, size_t stride, size_t panels, const float* errors, const float* scales, float threshold,
-                   const uint64_t* seen, size_t seenStride, uint32_t firstItem, const ScoreCandidates* to, size_t* count, size_t room);
+                     const float* thresholds, void* values, size_t stride, void* bases);
+void integerFold(const void* values, size_t panels, const float* errors, const float* scales, size_t folds, float* maxima);
+size_t integerTake(const void* values, const void* base, size_t panels, const float* errors, const float* scales, float threshold,
+                   uint32_t firstItem, const ScoreCandidates* to, size_t* count, size_t room);
 void scoreItems(const float* user, const float* items, const uint32_t* numbers, size_t count, size_t dimension, float* scores);
 void boundPanels(const ScoreGroup* group, size_t user, const ScorePanels* facts, size_t from, size_t panels, float* errors, float* scales);
 float kthLargest(const float* values, size_t count, size_t k, size_t slack);
 size_t keepReaching(const ScoreCandidates* list, size_t count, float threshold);
-void rankCandidates(const float* scores, size_t count, uint32_t* places);
+void rankCandidates(float* scores, size_t count, uint32_t* places);
 
 void scaleRows(const float* scales, const float* input, size_t dimension, size_t from, size_t to, float* output);
 void hopRows(const uint32_t* offsets, const uint32_t* columns, const float* scales, const float* scaled, const float* base, size_t dimension,

@@ -7,9 +7,9 @@ namespace cpu {
 namespace CRAGRU_ISA_NAMESPACE {
 static const ScoreBlocks SCORE_BLOCKS = {
     PANEL_ITEMS,
-    {floatUserBytes, floatPanelBytes, packFloatUsers, packFloatPanel, floatTile, floatFold, floatTake},
+    {floatUserBytes, floatPanelBytes, packFloatUsers, packFloatPanel, floatTile, 0x7fc00000u, floatFold, floatTake},
 #if defined(__AVX512VNNI__)
-    {integerUserBytes, integerPanelBytes, packIntegerUsers, packIntegerPanel, integerTile, integerFold, integerTake},
+    {integerUserBytes, integerPanelBytes, packIntegerUsers, packIntegerPanel, integerTile, 0x80000000u, integerFold, integerTake},
 #else
     {},
 #endif
