@@ -23,6 +23,19 @@ struct Step {
 
 constexpr size_t SCORE_USERS = 4;
 
+// Side of the tiles of a symmetric matrix: whole register tiles of every instruction set.
+constexpr size_t TILE = 24;
+
+// c[row][lane] -= y[k][row] * x[k][lane] in ascending k < depth, fused, for `rows` rows (a multiple of 8) and 24 lanes. Rows of
+// x and y are 24 apart; after each 24 of them x moves on by xStep, then by xStep + xGrowth, and so on; so does y. Row r + 1 of
+// c lies cStride + r cGrowth behind row r.
+struct Product {
+  const double *x, *y;
+  double* c;
+  size_t depth, rows, cStride, cGrowth;
+  size_t xStep, xGrowth, yStep, yGrowth;
+};
+
 struct Blocks {
   const char* name;
   // Items in one packed panel, at most 64; panels are [dimension][panelItems] doubles.
@@ -63,6 +76,12 @@ struct Blocks {
 
   // One category of the dynamic program: next[w] and picks[w] for w 0 .. width - 1. best[-levels .. -1] must be readable.
   void (*chooseLevels)(const double* values, size_t levels, const double* best, size_t width, double* next, uint16_t* picks);
+
+  void (*subtractProduct)(const Product* product);
+  // Tiles hold l(i, k) at k * 24 + i. Row j of c [24][24 lanes] becomes (c_j - sum over k < j of l(j, k) c_k) / l(j, j).
+  void (*solveTile)(const double* l, double* c);
+  // Lower triangle of a tile -> its Cholesky factor; the first column whose pivot is not a positive number, or 24.
+  size_t (*factorTile)(double* c);
 };
 
 // Lowest first: the instruction sets of this build that this processor has.
