@@ -34,6 +34,7 @@ struct Product {
   double* c;
   size_t depth, rows, cStride, cGrowth;
   size_t xStep, xGrowth, yStep, yGrowth;
+  int* spoilt;  // set to 1 where c leaves the finite numbers; may be null
 };
 
 struct Blocks {

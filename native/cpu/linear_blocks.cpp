@@ -73,11 +73,21 @@ __attribute__((noinline)) static void subtractTile(const Product* product, const
   } while (left > 0);
 #define STORE(r) storeDoubles(ROW(r), a##r), storeDoubles(ROW(r) + LANES, b##r), storeDoubles(ROW(r) + 2 * LANES, c##r);
   EACH_ROW(STORE)
+  if (product->spoilt) {
+    // x * 0 is NaN for what is not finite.
+    Doubles found = {};
+#define WATCH(r) found += (a##r + b##r * 0.0 + c##r * 0.0) * 0.0;
+    EACH_ROW(WATCH)
+    for (size_t lane = 0; lane < LANES; lane++) {
+      if (!(found[lane] == 0.0)) *product->spoilt = 1;
+    }
+  }
 }
 #undef ROW
 #undef LOAD
 #undef SUBTRACT
 #undef STORE
+#undef WATCH
 #undef EACH_ROW
 
 void subtractProduct(const Product* product) {
@@ -115,7 +125,7 @@ static inline void solveRows(const double* l, double* c, size_t from, size_t to)
 
 void solveTile(const double* l, double* c) {
   for (size_t row = 0; row < TILE; row += 8) {
-    const Product finished = {c, l + row, c + row * TILE, row, 8, TILE, 0, 0, 0, 0, 0};
+    const Product finished = {c, l + row, c + row * TILE, row, 8, TILE, 0, 0, 0, 0, 0, 0};
     if (row > 0) subtractProduct(&finished);
     solveRows(l, c, row, row + 8);
   }
