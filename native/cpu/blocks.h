@@ -78,6 +78,10 @@ struct Blocks {
   // One category of the dynamic program: next[w] and picks[w] for w 0 .. width - 1. best[-levels .. -1] must be readable.
   void (*chooseLevels)(const double* values, size_t levels, const double* best, size_t width, double* next, uint16_t* picks);
 
+  // Loops at the roof (roofs.cpp): operations done, operations done, bytes read.
+  double (*spinFloats)(size_t rounds, double* sink);
+  double (*spinDoubles)(size_t rounds, double* sink);
+  double (*readBytes)(const float* values, size_t count, double* sink);
   void (*subtractProduct)(const Product* product);
   // Tiles hold l(i, k) at k * 24 + i. Row j of c [24][24 lanes] becomes (c_j - sum over k < j of l(j, k) c_k) / l(j, j).
   void (*solveTile)(const double* l, double* c);
