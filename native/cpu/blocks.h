@@ -5,6 +5,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "gram.h"
+#include "linear.h"
+#include "score.h"
+
 namespace cragru {
 namespace cpu {
 
@@ -21,32 +25,9 @@ struct Step {
   double regularisation;  // L2 weight times share of the batch
 };
 
-constexpr size_t SCORE_USERS = 4;
-
-// Side of the tiles of a symmetric matrix: whole register tiles of every instruction set.
-constexpr size_t TILE = 24;
-
-// c[row][lane] -= y[k][row] * x[k][lane] in ascending k < depth, fused, for `rows` rows (a multiple of 8) and 24 lanes. Rows of
-// x and y are 24 apart; after each 24 of them x moves on by xStep, then by xStep + xGrowth, and so on; so does y. Row r + 1 of
-// c lies cStride + r cGrowth behind row r.
-struct Product {
-  const double *x, *y;
-  double* c;
-  size_t depth, rows, cStride, cGrowth;
-  size_t xStep, xGrowth, yStep, yGrowth;
-  int* spoilt;  // set to 1 where c leaves the finite numbers; may be null
-};
-
 struct Blocks {
   const char* name;
-  // Items in one packed panel, at most 64; panels are [dimension][panelItems] doubles.
-  size_t panelItems;
-
-  // items [count <= panelItems, dimension] -> panel, missing items as zeros.
-  void (*packPanel)(const float* items, size_t count, size_t dimension, double* panel);
-  // Scores of 4 users [4, dimension] against a panel -> scores [4, panelItems]; above[u] gets a bit for each score that is
-  // strictly greater than threshold[u].
-  void (*scorePanel)(const double* users, const double* panel, size_t dimension, const float* thresholds, float* scores, uint64_t* above);
+  ScoreBlocks score;
 
   // output[at] = scale of its row * input[at] for rows from .. to.
   void (*scaleRows)(const float* scales, const float* input, size_t dimension, size_t from, size_t to, float* output);
@@ -82,21 +63,9 @@ struct Blocks {
   double (*spinFloats)(size_t rounds, double* sink);
   double (*spinDoubles)(size_t rounds, double* sink);
   double (*readBytes)(const float* values, size_t count, double* sink);
-  // Rows and columns are bits, `words` (a multiple of 8) words of each. counts[r][c] += bits that rows[r] and column c share, for 4
-  // rows and columnCount (a multiple of 4) columns, which lie `stride` words apart.
-  void (*countShared)(const uint64_t* const* rows, const uint64_t* columns, size_t columnCount, size_t stride, size_t words, uint32_t* const* counts);
-  // Words that countShared gets through in the time of one step of a scatter loop.
-  double sharedWords;
 
-  // How many counts are at least `bound`; and which they are, ascending (found has room for count + 1).
-  size_t (*countAtLeast)(const uint32_t* counts, size_t count, uint32_t bound);
-  size_t (*findAtLeast)(const uint32_t* counts, size_t count, uint32_t bound, uint32_t* found);
-
-  void (*subtractProduct)(const Product* product);
-  // Tiles hold l(i, k) at k * 24 + i. Row j of c [24][24 lanes] becomes (c_j - sum over k < j of l(j, k) c_k) / l(j, j).
-  void (*solveTile)(const double* l, double* c);
-  // Lower triangle of a tile -> its Cholesky factor; the first column whose pivot is not a positive number, or 24.
-  size_t (*factorTile)(double* c);
+  GramBlocks gram;
+  LinearBlocks linear;
 };
 
 // Lowest first: the instruction sets of this build that this processor has.

@@ -130,7 +130,7 @@ class Counter {
     uint64_t sum = 0;
     for (size_t column = 0; column < columnCount_; column++) {
       const double words = double(triangle_ ? column + 1 : columnCount_) * double(words_);
-      if (double(steps_[column]) * run_.blocks.sharedWords > words) {
+      if (double(steps_[column]) * run_.blocks.gram.sharedWords > words) {
         dense_.push_back(uint32_t(column));
         continue;
       }
@@ -184,7 +184,7 @@ class Counter {
           }
           if (end <= first) continue;
           const size_t count = (std::min(end - first, block) + GROUP - 1) / GROUP * GROUP;
-          run_.blocks.countShared(rows, bits + first * words_ + word, count, words_, words, sums);
+          run_.blocks.gram.countShared(rows, bits + first * words_ + word, count, words_, words, sums);
         }
       }
     }
@@ -265,9 +265,9 @@ class CooccurrenceWork {
     uint32_t bound = 1, above = counter_.rowsOf(column) + 1;
     while (above - bound > 1) {
       const uint32_t middle = bound + (above - bound) / 2;
-      (blocks_.countAtLeast(counts, input_.columnCount, middle) >= input_.k ? bound : above) = middle;
+      (blocks_.gram.countAtLeast(counts, input_.columnCount, middle) >= input_.k ? bound : above) = middle;
     }
-    const size_t more = blocks_.countAtLeast(counts, input_.columnCount, bound + 1), met = blocks_.findAtLeast(counts, input_.columnCount, bound, found_.data());
+    const size_t more = blocks_.gram.countAtLeast(counts, input_.columnCount, bound + 1), met = blocks_.gram.findAtLeast(counts, input_.columnCount, bound, found_.data());
     size_t ties = input_.k - std::min(more, input_.k);
     pairs_.clear();
     for (size_t at = 0; at < met; at++) {

@@ -1,9 +1,4 @@
 // Bits shared by rows of bits: AND and count. Exact, so the ways of counting need not agree on an order.
-#if defined(__GNUC__) && !defined(__clang__)
-// gcc 12 warns of its own header: the operand that a full mask never reads.
-#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
-#pragma GCC diagnostic ignored "-Wuninitialized"
-#endif
 #include "block_functions.h"
 
 namespace cragru {

@@ -75,7 +75,7 @@ class Symmetric {
           for (size_t j = 0; j <= i; j++) to[j] = from[j * TILE];
         } else {
           for (size_t column = 0; column <= row; column++) {
-            std::memcpy(to + column * TILE, tile(row, column) + r * TILE, std::min(TILE, i + 1 - column * TILE) * sizeof(double));
+            std::memcpy(to + column * TILE, tile(row, column) + r * TILE, std::min<size_t>(TILE, i + 1 - column * TILE) * sizeof(double));
           }
         }
       }
@@ -88,7 +88,7 @@ class Symmetric {
   void subtract(const double* x, const double* y, size_t from, size_t to, double* c) {
     if (from == to) return;
     const Product product = {x + from * AREA, y + from * AREA, c, (to - from) * TILE, TILE, TILE, 0, AREA, 0, AREA, 0, nullptr};
-    blocks_.subtractProduct(&product);
+    blocks_.linear.subtractProduct(&product);
   }
 
   // L, column of blocks by column of blocks. The chunk that owns the next diagonal block finishes that block too, while the others
@@ -124,7 +124,7 @@ class Symmetric {
     for (size_t row = rowBlock * BLOCK; row < blockEnd(rowBlock); row++) {
       for (size_t column = first; column < blockEnd(columnBlock); column++) {
         subtract(tile(row, 0), tile(column, 0), first, column, tile(row, column));
-        blocks_.solveTile(tile(column, column), tile(row, column));
+        blocks_.linear.solveTile(tile(column, column), tile(row, column));
       }
     }
   }
@@ -143,10 +143,10 @@ class Symmetric {
       for (size_t row = column; row < end; row++) {
         subtract(tile(row, 0), tile(column, 0), first, column, tile(row, column));
         if (row > column) {
-          blocks_.solveTile(tile(column, column), tile(row, column));
+          blocks_.linear.solveTile(tile(column, column), tile(row, column));
           continue;
         }
-        const size_t pivot = blocks_.factorTile(tile(row, row));
+        const size_t pivot = blocks_.linear.factorTile(tile(row, row));
         if (pivot < TILE) {
           failed.store(column * TILE + pivot);
           return;
@@ -184,7 +184,7 @@ class Symmetric {
           const double* const l = copy.data() + (row - first) * rows_ * AREA;
           for (size_t column = columns; column < std::min(columnsEnd, row + 1); column++) {
             subtractInverse(l, column, std::max(first, column), row, tile(row, column));
-            blocks_.solveTile(l + row * AREA, tile(row, column));
+            blocks_.linear.solveTile(l + row * AREA, tile(row, column));
           }
         }
       });
@@ -198,7 +198,7 @@ class Symmetric {
   void subtractInverse(const double* l, size_t column, size_t from, size_t to, double* c) {
     if (from >= to) return;
     const Product product = {tile(from, column), l + from * AREA, c, (to - from) * TILE, TILE, TILE, 0, (from + 1) * AREA, AREA, AREA, 0, nullptr};
-    blocks_.subtractProduct(&product);
+    blocks_.linear.subtractProduct(&product);
   }
 
   // With every entry of M below 2^500 no sum of its products can overflow.
@@ -243,7 +243,7 @@ class Symmetric {
       for (size_t column = columns; column < std::min(columnsEnd, row + 1); column++) {
         const double* const y = corner + (firstTile(row - first) + row - first) * AREA;
         const Product product = {tile(row, column), y, sum(row, column), (end - row) * TILE, TILE, TILE, 0, (row + 1) * AREA, AREA, (row - first + 1) * AREA, AREA, nullptr};
-        blocks_.subtractProduct(&product);
+        blocks_.linear.subtractProduct(&product);
       }
     }
     for (size_t from = end; from < rows_; from += DEPTH) {
@@ -252,7 +252,7 @@ class Symmetric {
         for (size_t column = columns; column < std::min(columnsEnd, row + 1); column++) {
           const size_t step = (from + 1) * AREA, depth = std::min(DEPTH, rows_ - from) * TILE;
           const Product product = {tile(from, column), tile(from, row), sum(row, column), depth, TILE, TILE, 0, step, AREA, step, AREA, nullptr};
-          blocks_.subtractProduct(&product);
+          blocks_.linear.subtractProduct(&product);
         }
       }
     }
@@ -349,18 +349,18 @@ class Update {
     double* const matrix = input_.matrix.data() + packedRow(i) + column * TILE;
     Product product = {x_ + column * TILE * depth_, y_ + i / TILE * TILE * depth_ + i % TILE, matrix, depth_, 8, i + 1, 1, TILE * TILE, 0, TILE * TILE, 0, &spoilt};
     if (i / TILE > column && i + 8 <= size_) {
-      run_.blocks.subtractProduct(&product);
+      run_.blocks.linear.subtractProduct(&product);
     } else {
       double copy[8 * TILE] = {};
       const size_t count = std::min<size_t>(8, size_ - i);
-      const auto width = [&](size_t r) { return std::min(TILE, i + r + 1 - column * TILE); };
+      const auto width = [&](size_t r) { return std::min<size_t>(TILE, i + r + 1 - column * TILE); };
       double* row = matrix;
       for (size_t r = 0; r < count; r++, row += i + r) std::memcpy(copy + r * TILE, row, width(r) * sizeof(double));
       product.c = copy;
       product.cStride = TILE;
       product.cGrowth = 0;
       product.spoilt = nullptr;
-      run_.blocks.subtractProduct(&product);
+      run_.blocks.linear.subtractProduct(&product);
       row = matrix;
       for (size_t r = 0; r < count; r++, row += i + r) {
         std::memcpy(row, copy + r * TILE, width(r) * sizeof(double));

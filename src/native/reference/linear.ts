@@ -1,7 +1,7 @@
 import { NativeError } from "../../core/errors.js";
 import { Breather, type RunOptions } from "../../core/progress.js";
 import { checkOptions } from "../check.js";
-import { checkCholesky, checkRankUpdate } from "../checkmath.js";
+import { checkCholesky, checkRankUpdate, type CheckedCholesky, type CheckedRankUpdate } from "../checkmath.js";
 import type { CholeskyInput, RankUpdateInput } from "../kernels.js";
 import { fusedMultiplyAdd } from "./fused.js";
 import { Ticker } from "./ticker.js";
@@ -16,8 +16,11 @@ import { Ticker } from "./ticker.js";
  * A pivot s that is not a finite positive number rejects, and so does M with an entry of 2^500 or more: its products could overflow.
  */
 export async function cholesky(input: CholeskyInput, options?: RunOptions): Promise<Float64Array> {
-  const { signal, onProgress } = checkOptions(options);
-  const { matrix, held, size, output } = checkCholesky(input);
+  const checkedOptions = checkOptions(options), checked = checkCholesky(input);
+  return checked.held ? inTurn(checked.matrix, () => replace(checked, checkedOptions)) : replace(checked, checkedOptions);
+}
+
+async function replace({ matrix, held, size, output }: CheckedCholesky, { signal, onProgress }: RunOptions): Promise<Float64Array> {
   if (held) requireFinite("cholesky", matrix);
   const breather = new Breather(signal), ticker = new Ticker(onProgress, output === "factor" ? size : 3 * size);
   const pause = async (row: number): Promise<void> => {
@@ -105,8 +108,11 @@ async function multiplyInverse(rows: Float64Array[], pause: Pause): Promise<void
 
 /** See {@link cholesky} for the order of operations. The update of a held matrix is never left half done: it does not hear `signal`. */
 export async function rankUpdate(input: RankUpdateInput, options?: RunOptions): Promise<Float64Array> {
-  const { signal, onProgress } = checkOptions(options);
-  const { matrix, held, size, vectors, weights } = checkRankUpdate(input);
+  const checkedOptions = checkOptions(options), checked = checkRankUpdate(input);
+  return checked.held ? inTurn(checked.matrix, () => update(checked, checkedOptions)) : update(checked, checkedOptions);
+}
+
+async function update({ matrix, held, size, vectors, weights }: CheckedRankUpdate, { signal, onProgress }: RunOptions): Promise<Float64Array> {
   if (held) requireFinite("rankUpdate", matrix);
   const breather = new Breather(held ? undefined : signal), ticker = new Ticker(onProgress, weights.length * size);
   let finite = true;
@@ -131,6 +137,20 @@ export async function rankUpdate(input: RankUpdateInput, options?: RunOptions): 
   }
   ticker.end();
   return held ? new Float64Array(0) : matrix;
+}
+
+/** The last call made on each held matrix: work pauses, and calls must not see each other half done. */
+const turns = new WeakMap<object, Promise<unknown>>();
+
+function inTurn<T>(matrix: Float64Array, work: () => Promise<T>): Promise<T> {
+  const turn = settled(matrix).then(work);
+  turns.set(matrix, turn);
+  return turn;
+}
+
+/** Resolves when all calls made so far that change a held value are done. */
+export async function settled(held: object): Promise<void> {
+  await turns.get(held)?.catch(() => undefined);
 }
 
 /** A held matrix that an update has spoilt. */
