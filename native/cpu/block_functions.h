@@ -54,6 +54,20 @@ void chooseLevels(const double* values, size_t levels, const double* best, size_
 double spinFloats(size_t rounds, double* sink);
 double spinDoubles(size_t rounds, double* sink);
 double readBytes(const float* values, size_t count, double* sink);
+// About what the loops of gram_blocks.cpp measure.
+#if defined(__AVX512F__)
+static const double SHARED_WORDS = 6.0;
+#elif defined(__AVX2__)
+static const double SHARED_WORDS = 1.8;
+#else
+static const double SHARED_WORDS = 0.6;
+#endif
+void countShared(const uint64_t* const* rows, const uint64_t* columns, size_t columnCount, size_t stride, size_t words, uint32_t* const* counts);
+size_t countAtLeast(const uint32_t* counts, size_t count, uint32_t bound);
+size_t findAtLeast(const uint32_t* counts, size_t count, uint32_t bound, uint32_t* found);
+void subtractProduct(const Product* product);
+void solveTile(const double* l, double* c);
+size_t factorTile(double* c);
 
 }  // namespace CRAGRU_ISA_NAMESPACE
 }  // namespace cpu

@@ -38,6 +38,8 @@ const Blocks CRAGRU_JOIN(blocks_, ISA) = {
     CRAGRU_ISA_NAMESPACE::spinFloats,
     CRAGRU_ISA_NAMESPACE::spinDoubles,
     CRAGRU_ISA_NAMESPACE::readBytes,
+    {CRAGRU_ISA_NAMESPACE::countShared, CRAGRU_ISA_NAMESPACE::SHARED_WORDS, CRAGRU_ISA_NAMESPACE::countAtLeast, CRAGRU_ISA_NAMESPACE::findAtLeast},
+    {CRAGRU_ISA_NAMESPACE::subtractProduct, CRAGRU_ISA_NAMESPACE::solveTile, CRAGRU_ISA_NAMESPACE::factorTile},
 };
 
 }  // namespace cpu

@@ -5,6 +5,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "gram.h"
+#include "linear.h"
 #include "score.h"
 
 namespace cragru {
@@ -61,6 +63,9 @@ struct Blocks {
   double (*spinFloats)(size_t rounds, double* sink);
   double (*spinDoubles)(size_t rounds, double* sink);
   double (*readBytes)(const float* values, size_t count, double* sink);
+
+  GramBlocks gram;
+  LinearBlocks linear;
 };
 
 // Lowest first: the instruction sets of this build that this processor has.
