@@ -17,8 +17,11 @@ const Blocks CRAGRU_JOIN(blocks_, ISA) = {
     CRAGRU_ISA_NAMESPACE::adamRows,
     CRAGRU_ISA_NAMESPACE::sgdRows,
     CRAGRU_ISA_NAMESPACE::allFinite,
-    CRAGRU_ISA_NAMESPACE::transposeKeys,
-    CRAGRU_ISA_NAMESPACE::attend,
+    CRAGRU_ISA_NAMESPACE::packKeys,
+    CRAGRU_ISA_NAMESPACE::scaleQueries,
+    CRAGRU_ISA_NAMESPACE::attendHead,
+    CRAGRU_ISA_NAMESPACE::mixHead,
+    CRAGRU_ISA_NAMESPACE::poolWeights,
     CRAGRU_ISA_NAMESPACE::chooseLevels,
 };
 
