@@ -37,6 +37,9 @@ int attendHead(const HeadShape* shape, const float* queries, size_t count, const
 void mixHead(const float* e, size_t stride, float inverse, int first, float* weights);
 void poolWeights(const float* weights, size_t count, int largest, float* pooled);
 void chooseLevels(const double* values, size_t levels, const double* best, size_t width, double* next, uint16_t* picks);
+double spinFloats(size_t rounds, double* sink);
+double spinDoubles(size_t rounds, double* sink);
+double readBytes(const float* values, size_t count, double* sink);
 
 }  // namespace CRAGRU_ISA_NAMESPACE
 }  // namespace cpu

@@ -23,6 +23,9 @@ const Blocks CRAGRU_JOIN(blocks_, ISA) = {
     CRAGRU_ISA_NAMESPACE::mixHead,
     CRAGRU_ISA_NAMESPACE::poolWeights,
     CRAGRU_ISA_NAMESPACE::chooseLevels,
+    CRAGRU_ISA_NAMESPACE::spinFloats,
+    CRAGRU_ISA_NAMESPACE::spinDoubles,
+    CRAGRU_ISA_NAMESPACE::readBytes,
 };
 
 }  // namespace cpu
