@@ -36,7 +36,8 @@ float scaleQueries(const float* queries, size_t values, float scale, float* scal
 int attendHead(const HeadShape* shape, const float* queries, size_t count, const float* packed, const float* start, float* e, float* totals);
 void mixHead(const float* e, size_t stride, float inverse, int first, float* weights);
 void poolWeights(const float* weights, size_t count, int largest, float* pooled);
-void chooseLevels(const double* values, size_t levels, const double* best, size_t width, double* next, uint16_t* picks);
+size_t topWeights(const float* row, size_t stride, size_t count, size_t k, uint64_t* scratch, float* weights, uint32_t* numbers);
+void chooseLevels(const double* values, size_t levels, const double* best, size_t low, size_t high, size_t from, size_t to, double* next);
 double spinFloats(size_t rounds, double* sink);
 double spinDoubles(size_t rounds, double* sink);
 double readBytes(const float* values, size_t count, double* sink);

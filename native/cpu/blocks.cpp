@@ -22,6 +22,7 @@ const Blocks CRAGRU_JOIN(blocks_, ISA) = {
     CRAGRU_ISA_NAMESPACE::attendHead,
     CRAGRU_ISA_NAMESPACE::mixHead,
     CRAGRU_ISA_NAMESPACE::poolWeights,
+    CRAGRU_ISA_NAMESPACE::topWeights,
     CRAGRU_ISA_NAMESPACE::chooseLevels,
     CRAGRU_ISA_NAMESPACE::spinFloats,
     CRAGRU_ISA_NAMESPACE::spinDoubles,

@@ -74,8 +74,13 @@ struct Blocks {
   // pooled[j] = the larger of both, or their sum.
   void (*poolWeights)(const float* weights, size_t count, int largest, float* pooled);
 
-  // One category of the dynamic program: next[w] and picks[w] for w 0 .. width - 1. best[-levels .. -1] must be readable.
-  void (*chooseLevels)(const double* values, size_t levels, const double* best, size_t width, double* next, uint16_t* picks);
+  // The k largest weights of a row [stride] of `count` keys, and the numbers of their keys, best first (ties: lower number). Returns
+  // how many there are, k or count. scratch [2 * (stride + 16)].
+  size_t (*topWeights)(const float* row, size_t stride, size_t count, size_t k, uint64_t* scratch, float* weights, uint32_t* numbers);
+
+  // One category of the dynamic program: next[w - from] for w from .. to - 1. best[w - low] holds the totals of the weights low to
+  // high before it, -infinity for 32 weights on either side; next may be written up to a block of 32 beyond its end.
+  void (*chooseLevels)(const double* values, size_t levels, const double* best, size_t low, size_t high, size_t from, size_t to, double* next);
 
   // Loops at the roof (roofs.cpp): operations done, operations done, bytes read.
   double (*spinFloats)(size_t rounds, double* sink);
