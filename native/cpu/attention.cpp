@@ -140,11 +140,9 @@ class AttentionBatch {
       largest = std::max(largest, run_.blocks.packKeys(input_.keys.data() + (first + at) * dimension, std::min(PACKED, count - at), dimension, buffers.packed + at * dimension));
     }
     largestBias = 0;
-    for (size_t j = 0; j < count; j++) {
-      buffers.start[j] = input_.bias.empty() ? 0.0f : input_.bias[first + j];
-      largestBias = std::max(largestBias, std::fabs(double(buffers.start[j])));
-    }
+    std::fill(buffers.start, buffers.start + count, 0.0f);
     std::fill(buffers.start + count, buffers.start + padded(count), -std::numeric_limits<float>::infinity());
+    if (!input_.bias.empty()) largestBias = run_.blocks.scaleQueries(input_.bias.data() + first, count, 1.0f, buffers.start);
     return largest;
   }
 
