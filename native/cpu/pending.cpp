@@ -4,8 +4,6 @@
 namespace cragru {
 namespace cpu {
 static Error pending() { return {"NATIVE_FAILED", "not merged yet", ""}; }
-AttentionResult attentionWeights(const Attention&, Run&) { throw pending(); }
-KnapsackResult knapsack(const Knapsack&, Run&) { throw pending(); }
 KMeansRound kmeans(const KMeans&, Run&) { throw pending(); }
 std::vector<double> hessianProduct(const HessianProduct&, Run&) { throw pending(); }
 ConjugateGradientResult conjugateGradient(const ConjugateGradient&, Run&) { throw pending(); }
