@@ -35,6 +35,15 @@ void transposeKeys(const float* keys, size_t count, size_t dimension, size_t str
 void attend(const float* query, const double* transposed, const float* bias, size_t count, size_t stride, size_t dimension, size_t heads,
             double* scratch, double* weights);
 void chooseLevels(const double* values, size_t levels, const double* best, size_t width, double* next, uint16_t* picks);
+void curvatureScalars(const CurvatureSamples* samples, size_t from, size_t to, size_t user, const double* table, size_t width);
+void bendUser(const CurvatureSamples* samples, size_t from, size_t to, size_t user, const double* table, size_t width, int full, double* scratch,
+              double* sums);
+void bendItem(const Reference* references, size_t count, const double* weights, const double* table, size_t width, int full, double* sums);
+void hopDoubles(const uint32_t* offsets, const uint32_t* columns, const double* scales, const double* scaled, size_t slab, const double* base,
+                size_t baseStride, size_t from, size_t to, int last, double divisor, double* output, size_t outputStride);
+double innerBlock(const double* a, const double* b, size_t count);
+void addScaled(double factor, const double* values, size_t count, double* sums);
+void scaleAndAdd(double factor, const double* values, size_t count, double* sums);
 
 }  // namespace CRAGRU_ISA_NAMESPACE
 }  // namespace cpu

@@ -20,6 +20,13 @@ const Blocks CRAGRU_JOIN(blocks_, ISA) = {
     CRAGRU_ISA_NAMESPACE::transposeKeys,
     CRAGRU_ISA_NAMESPACE::attend,
     CRAGRU_ISA_NAMESPACE::chooseLevels,
+    CRAGRU_ISA_NAMESPACE::curvatureScalars,
+    CRAGRU_ISA_NAMESPACE::bendUser,
+    CRAGRU_ISA_NAMESPACE::bendItem,
+    CRAGRU_ISA_NAMESPACE::hopDoubles,
+    CRAGRU_ISA_NAMESPACE::innerBlock,
+    CRAGRU_ISA_NAMESPACE::addScaled,
+    CRAGRU_ISA_NAMESPACE::scaleAndAdd,
 };
 
 }  // namespace cpu
