@@ -12,20 +12,14 @@ namespace {
 enum { PARTS = 8 / LANES };  // registers of eight sums
 enum { TILE = 8 * LANES };   // columns whose sums stay in registers
 
+typedef double Pair __attribute__((vector_size(16)));
+
 // Eight sums to one: t[l] = s[l] + s[l + 4]; (t[0] + t[2]) + (t[1] + t[3]).
 inline double closed(const Doubles* sums) {
-#if defined(__AVX512F__)
-  const __m256d t = _mm512_castpd512_pd256(sums[0]) + _mm512_extractf64x4_pd(sums[0], 1);
-#elif defined(__AVX2__)
-  const __m256d t = sums[0] + sums[1];
-#endif
-#if defined(__AVX2__)
-  const __m128d pair = _mm256_castpd256_pd128(t) + _mm256_extractf128_pd(t, 1);
-  return pair[0] + pair[1];
-#else
-  const Doubles pair = (sums[0] + sums[2]) + (sums[1] + sums[3]);
-  return pair[0] + pair[1];
-#endif
+  Pair pairs[4];
+  memcpy(pairs, sums, sizeof pairs);
+  const Pair last = (pairs[0] + pairs[2]) + (pairs[1] + pairs[3]);
+  return last[0] + last[1];
 }
 
 // z and y of one sample to `scratch` [2 * width], and the sums of x or dx.

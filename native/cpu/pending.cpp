@@ -11,7 +11,5 @@ std::vector<uint32_t> gram(const Gram&, Run&) { throw pending(); }
 CooccurrenceResult itemCooccurrence(const Cooccurrence&, Run&) { throw pending(); }
 void cholesky(Cholesky&, Run&) { throw pending(); }
 void rankUpdate(RankUpdate&, Run&) { throw pending(); }
-std::vector<double> hessianProduct(const HessianProduct&, Run&) { throw pending(); }
-ConjugateGradientResult conjugateGradient(const ConjugateGradient&, Run&) { throw pending(); }
 }  // namespace cpu
 }  // namespace cragru

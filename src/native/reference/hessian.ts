@@ -24,7 +24,8 @@
 import { NativeError } from "../../core/errors.js";
 import { sigmoid } from "../../core/math.js";
 import { Breather, type RunOptions } from "../../core/progress.js";
-import { checkConjugateGradient, checkHessianProduct, checkOptions, type CheckedLoss } from "../check.js";
+import { checkOptions } from "../check.js";
+import { checkConjugateGradient, checkHessianProduct, type CheckedLoss } from "../checkmath.js";
 import type { ConjugateGradient, ConjugateGradientInput, HessianProductInput } from "../kernels.js";
 import { buildGraph, type Graph } from "./propagate.js";
 import { Ticker } from "./ticker.js";
@@ -32,7 +33,7 @@ import { Ticker } from "./ticker.js";
 /** H v of the mean loss over given samples. Cost O(samples * dimension) and 2 propagations. */
 export async function hessianProduct(input: HessianProductInput, options?: RunOptions): Promise<Float64Array> {
   const { signal, onProgress } = checkOptions(options);
-  const { vector, ...loss } = checkHessianProduct(input, true);
+  const { vector, ...loss } = checkHessianProduct(input);
   const breather = new Breather(signal);
   const output = new Float64Array(vector.length);
   await (await Curvature.of(loss, breather)).product(vector, output, breather);
@@ -44,7 +45,7 @@ export async function hessianProduct(input: HessianProductInput, options?: RunOp
 /** Conjugate gradients on H_WW + damping I from 0 (Hestenes and Stiefel 1952). Cost: one product an iteration, and one at the end. */
 export async function conjugateGradient(input: ConjugateGradientInput, options?: RunOptions): Promise<ConjugateGradient> {
   const { signal, onProgress } = checkOptions(options);
-  const { gradient, rows, damping, tolerance, iterations: limit, ...loss } = checkConjugateGradient(input, true);
+  const { gradient, rowsChosen: rows, damping, tolerance, iterations: limit, ...loss } = checkConjugateGradient(input);
   const { dimension } = loss;
   const breather = new Breather(signal), ticker = new Ticker(onProgress, limit);
   const solution = new Float64Array(gradient.length);
