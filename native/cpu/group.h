@@ -51,11 +51,11 @@ std::vector<uint32_t> groupEntries(size_t count, size_t groups, Run& run, Key ke
 }
 
 // Cuts groups into chunks of at least `least` entries: chunk c is groups [bounds[c], bounds[c + 1]).
-inline std::vector<uint32_t> boundsOf(const std::vector<uint32_t>& starts, size_t least) {
+inline std::vector<uint32_t> boundsOf(const uint32_t* starts, size_t groups, size_t least) {
   std::vector<uint32_t> bounds(1, 0);
-  size_t from = 0;
-  for (size_t group = 0; group + 1 < starts.size(); group++) {
-    if (starts[group + 1] - from < least && group + 2 < starts.size()) continue;
+  size_t from = starts[0];
+  for (size_t group = 0; group < groups; group++) {
+    if (starts[group + 1] - from < least && group + 1 < groups) continue;
     bounds.push_back(uint32_t(group + 1));
     from = starts[group + 1];
   }

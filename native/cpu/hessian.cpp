@@ -6,6 +6,7 @@
 #include <cmath>
 #include <cstring>
 
+#include "aligned.h"
 #include "graph.h"
 #include "group.h"
 
@@ -15,7 +16,7 @@ namespace cpu {
 namespace {
 
 constexpr size_t USER_CHUNK = 2048;       // samples of one chunk of users, at least
-constexpr size_t ITEM_CHUNK = 16384;      // occurrences of one chunk of items, at least
+constexpr size_t ITEM_CHUNK = 2048;      // occurrences of one chunk of items, at least
 constexpr size_t CALL = 16384;            // samples or occurrences between two looks at the flags
 constexpr size_t TILE_BYTES = 512 << 10;  // user rows and weights of one tile
 constexpr size_t SLAB = 16;               // columns of one propagated slab: its table fits in the second-level cache
@@ -78,7 +79,8 @@ class Smoother {
  private:
   size_t width_, layers_;
   Graph graph_;
-  std::vector<double> scales_, scaled_, next_;
+  std::vector<double> scales_;
+  AlignedVector<double> scaled_, next_;
 };
 
 // H of one loss at one point, restricted to rows; what depends on E alone is computed once.
@@ -133,13 +135,13 @@ class Curvature {
   }
 
   // values [count, dimension] -> [count, width] and back.
-  std::vector<double> pad(const double* values) {
-    std::vector<double> padded(count() * width_, 0.0);
+  AlignedVector<double> pad(const double* values) {
+    AlignedVector<double> padded(count() * width_, 0.0);
     eachRow(count(), [&](size_t at) { std::memcpy(padded.data() + at * width_, values + at * dimension_, dimension_ * sizeof(double)); });
     return padded;
   }
 
-  std::vector<double> unpad(const std::vector<double>& padded) {
+  std::vector<double> unpad(const AlignedVector<double>& padded) {
     std::vector<double> values(count() * dimension_);
     eachRow(count(), [&](size_t at) { std::memcpy(values.data() + at * dimension_, padded.data() + at * width_, dimension_ * sizeof(double)); });
     return values;
@@ -193,29 +195,36 @@ class Curvature {
     const size_t count = userStarts_[users];
     c_.resize(count);
     weights_.resize(2 * count);
-    userBounds_ = boundsOf(userStarts_, USER_CHUNK);
+    userBounds_ = boundsOf(userStarts_.data(), users, USER_CHUNK);
     samples_ = {items_.data(), negatives_.data(), loss_.bce ? labels_.data() : nullptr, c_.data(), weights_.data()};
 
+    // Tiles of users: as many as fit in the cache, with enough occurrences to be worth a walk over all items.
+    const size_t least = 2 * loss_.itemCount;
+    std::vector<uint32_t> tileOf(users);
+    size_t bytes = 0, from = 0;
+    tiles_ = 1;
+    for (size_t user = 0; user < users; user++) {
+      const size_t own = userStarts_[user + 1] - userStarts_[user];
+      if (own > 0) bytes += (2 * width_ + 2 * own) * sizeof(double);
+      if (bytes > TILE_BYTES && userStarts_[user] - from >= least) {
+        tiles_++;
+        bytes = 0;
+        from = userStarts_[user];
+      }
+      tileOf[user] = uint32_t(tiles_ - 1);
+    }
+
     references_.resize(2 * count);
-    itemStarts_ = groupEntries(2 * count, loss_.itemCount, run_,
+    const size_t items = loss_.itemCount, none = tiles_ * items;
+    itemStarts_ = groupEntries(2 * count, none, run_,
                                [&](size_t entry) -> size_t {
-                                 if (entry % 2 == 1 && !negativeItems) return loss_.itemCount;
+                                 if (entry % 2 == 1 && !negativeItems) return none;
                                  const uint32_t row = entry % 2 == 1 ? negatives_[entry / 2] : items_[entry / 2];
-                                 return wanted_.empty() || wanted_[row] ? row - users : loss_.itemCount;
+                                 return wanted_.empty() || wanted_[row] ? tileOf[owners_[entry / 2]] * items + row - users : none;
                                },
                                [&](size_t slot, size_t entry) { references_[slot] = {uint32_t(entry), owners_[entry / 2]}; });
-    const size_t occurrences = itemStarts_[loss_.itemCount];
-    itemBounds_ = boundsOf(itemStarts_, std::max(ITEM_CHUNK, occurrences / 32));
-    // A tile must hold enough occurrences to be worth a walk over all items.
-    const size_t least = count / std::max<size_t>(1, occurrences / (4 * loss_.itemCount) + 1);
-    size_t bytes = 0, from = 0;
-    for (size_t user = 0; user < users; user++) {
-      const size_t end = userStarts_[user + 1];
-      if (end > userStarts_[user]) bytes += 2 * width_ * sizeof(double) + 2 * sizeof(double) * (end - userStarts_[user]);
-      if ((bytes < TILE_BYTES || end - from < least) && user + 1 < users) continue;
-      tiles_.push_back(uint32_t(2 * end));
-      bytes = 0;
-      from = end;
+    for (size_t tile = 0; tile < tiles_; tile++) {
+      itemBounds_.push_back(boundsOf(itemStarts_.data() + tile * items, items, std::max(ITEM_CHUNK, size_t(itemStarts_[none]) / (32 * tiles_))));
     }
   }
 
@@ -223,7 +232,7 @@ class Curvature {
   template <class Body>
   void eachUser(Body body) {
     run_.parallel(userBounds_.size() - 1, [&](size_t chunk) {
-      std::vector<double> scratch(2 * width_);
+      AlignedVector<double> scratch(2 * width_);
       for (size_t user = userBounds_[chunk]; user < userBounds_[chunk + 1]; user++) {
         for (size_t from = userStarts_[user]; from < userStarts_[user + 1]; from += CALL) {
           if (from > userStarts_[user]) run_.check();
@@ -248,25 +257,22 @@ class Curvature {
   }
 
   void bendItems() {
-    run_.parallel(itemBounds_.size() - 1, [&](size_t chunk) {
-      const size_t first = itemBounds_[chunk], last = itemBounds_[chunk + 1];
-      double* sums = sums_.data() + loss_.userCount * width_;
-      std::memset(sums + first * width_, 0, (last - first) * width_ * sizeof(double));
-      std::vector<uint32_t> next(itemStarts_.begin() + ptrdiff_t(first), itemStarts_.begin() + ptrdiff_t(last));
-      for (const uint32_t limit : tiles_) {
-        run_.check();
-        for (size_t item = first; item < last; item++) {
-          size_t from = next[item - first], to = from;
-          while (to < itemStarts_[item + 1] && references_[to].entry < limit) to++;
-          next[item - first] = uint32_t(to);
-          for (; from < to; from += CALL) {
-            run_.blocks.bendItem(references_.data() + from, std::min(CALL, to - from), weights_.data(), table_.data(), width_, !loss_.gaussNewton,
-                                 sums + item * width_);
-            if (to - from > CALL) run_.check();
+    const size_t items = loss_.itemCount;
+    double* sums = sums_.data() + loss_.userCount * width_;
+    for (size_t tile = 0; tile < tiles_; tile++) {
+      const uint32_t* starts = itemStarts_.data() + tile * items;
+      const std::vector<uint32_t>& bounds = itemBounds_[tile];
+      run_.parallel(bounds.size() - 1, [&](size_t chunk) {
+        if (tile == 0) std::memset(sums + bounds[chunk] * width_, 0, (bounds[chunk + 1] - bounds[chunk]) * width_ * sizeof(double));
+        for (size_t item = bounds[chunk]; item < bounds[chunk + 1]; item++) {
+          for (size_t from = starts[item]; from < starts[item + 1]; from += CALL) {
+            if (from > starts[item]) run_.check();
+            run_.blocks.bendItem(references_.data() + from, std::min<size_t>(CALL, starts[item + 1] - from), weights_.data(), table_.data(), width_,
+                                 !loss_.gaussNewton, sums + item * width_);
           }
         }
-      }
-    });
+      });
+    }
   }
 
   const Loss& loss_;
@@ -274,7 +280,7 @@ class Curvature {
   const size_t rows_, dimension_, width_;
   const Array<uint32_t>* kept_;
   Smoother smoother_;
-  std::vector<double> table_, sums_, smooth_;
+  AlignedVector<double> table_, sums_, smooth_;
   std::vector<uint8_t> wanted_;  // rows to keep; empty: all
   // Samples in order of user.
   std::vector<uint32_t> items_, negatives_, owners_, userStarts_, userBounds_;
@@ -282,7 +288,10 @@ class Curvature {
   std::vector<double> c_, weights_;
   CurvatureSamples samples_{};
   std::vector<Reference> references_;
-  std::vector<uint32_t> itemStarts_, itemBounds_, tiles_;  // tiles_: limits of entries
+  // By tile of users, then by item.
+  size_t tiles_ = 0;
+  std::vector<uint32_t> itemStarts_;
+  std::vector<std::vector<uint32_t>> itemBounds_;
 };
 
 // Vectors of padded rows.
@@ -318,8 +327,8 @@ class Vectors {
 
 std::vector<double> hessianProduct(const HessianProduct& input, Run& run) {
   Curvature curvature(input.loss, nullptr, run);
-  const std::vector<double> vector = curvature.pad(input.vector.data());
-  std::vector<double> product(vector.size());
+  const AlignedVector<double> vector = curvature.pad(input.vector.data());
+  AlignedVector<double> product(vector.size());
   curvature.product(vector.data(), 0.0, product.data());
   std::vector<double> result = curvature.unpad(product);
   for (const double value : result) finite(value);
@@ -329,10 +338,10 @@ std::vector<double> hessianProduct(const HessianProduct& input, Run& run) {
 ConjugateGradientResult conjugateGradient(const ConjugateGradient& input, Run& run) {
   Curvature curvature(input.loss, input.restricted ? &input.rows : nullptr, run);
   const cpu::Blocks& blocks = run.blocks;
-  const std::vector<double> gradient = curvature.pad(input.gradient.data());
+  const AlignedVector<double> gradient = curvature.pad(input.gradient.data());
   Vectors vectors(gradient.size(), curvature.width(), run);
-  std::vector<double> solution(gradient.size(), 0.0), residual = gradient, direction = gradient, product(gradient.size(), 0.0);
-  const auto norm2 = [&](const std::vector<double>& a) {
+  AlignedVector<double> solution(gradient.size(), 0.0), residual = gradient, direction = gradient, product(gradient.size(), 0.0);
+  const auto norm2 = [&](const AlignedVector<double>& a) {
     return finite(vectors.sum([&](size_t from, size_t count) { return blocks.innerBlock(a.data() + from, a.data() + from, count); }));
   };
   ConjugateGradientResult result;
