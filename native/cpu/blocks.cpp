@@ -44,6 +44,13 @@ const Blocks CRAGRU_JOIN(blocks_, ISA) = {
     CRAGRU_ISA_NAMESPACE::readBytes,
     {CRAGRU_ISA_NAMESPACE::countShared, CRAGRU_ISA_NAMESPACE::SHARED_WORDS, CRAGRU_ISA_NAMESPACE::countAtLeast, CRAGRU_ISA_NAMESPACE::findAtLeast},
     {CRAGRU_ISA_NAMESPACE::subtractProduct, CRAGRU_ISA_NAMESPACE::solveTile, CRAGRU_ISA_NAMESPACE::factorTile},
+    CRAGRU_ISA_NAMESPACE::curvatureScalars,
+    CRAGRU_ISA_NAMESPACE::bendUser,
+    CRAGRU_ISA_NAMESPACE::bendItem,
+    CRAGRU_ISA_NAMESPACE::hopDoubles,
+    CRAGRU_ISA_NAMESPACE::innerBlock,
+    CRAGRU_ISA_NAMESPACE::addScaled,
+    CRAGRU_ISA_NAMESPACE::scaleAndAdd,
 };
 
 }  // namespace cpu

@@ -5,7 +5,5 @@ namespace cragru {
 namespace cpu {
 static Error pending() { return {"NATIVE_FAILED", "not merged yet", ""}; }
 KMeansRound kmeans(const KMeans&, Run&) { throw pending(); }
-std::vector<double> hessianProduct(const HessianProduct&, Run&) { throw pending(); }
-ConjugateGradientResult conjugateGradient(const ConjugateGradient&, Run&) { throw pending(); }
 }  // namespace cpu
 }  // namespace cragru
