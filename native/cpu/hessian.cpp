@@ -8,7 +8,7 @@
 
 #include "aligned.h"
 #include "graph.h"
-#include "group.h"
+#include "entries.h"
 
 namespace cragru {
 namespace cpu {
