@@ -38,14 +38,14 @@ void rankCandidates(float* scores, size_t count, uint32_t* places);
 void scaleRows(const float* scales, const float* input, size_t dimension, size_t from, size_t to, float* output);
 void hopRows(const uint32_t* offsets, const uint32_t* columns, const float* scales, const float* scaled, const float* base, size_t dimension,
              size_t from, size_t to, int last, float divisor, float* output);
-void coefficients(const Batch* batch, size_t from, size_t to, const float* embeddings, size_t dimension, double* scratch, double* weights,
-                  double* losses);
-void accumulateRow(const Batch* batch, const uint32_t* references, size_t count, const double* weights, const float* embeddings,
-                   size_t dimension, double share, double* sums, float* gradient);
-void adamRows(const Step* step, const uint32_t* occurrences, const float* gradient, int sparse, size_t dimension, size_t from, size_t to,
-              float* parameters, float* first, float* second);
-void sgdRows(const Step* step, const uint32_t* occurrences, const float* gradient, int sparse, size_t dimension, size_t from, size_t to,
-             float* parameters);
+void drawPairs(const uint32_t* users, const uint32_t* items, size_t count, uint32_t epoch, uint32_t draw, uint32_t seed, uint32_t stream,
+               uint32_t range, uint32_t* scaled, uint32_t* second);
+void userGroups(const Batch* batch, const Step* step, const Update* update, size_t from, size_t to);
+void itemGroups(const Batch* batch, const Step* step, const Update* update, size_t from, size_t to);
+void idleRows(const Update* update, size_t from, size_t to);
+void moveRows(const Update* update, const float* gradient, size_t from, size_t to);
+void hogwildSamples(const Sample* samples, size_t count, float* parameters, size_t stride, double scale, float decay, double* losses);
+double sumOfLosses(const double* losses, size_t count);
 int allFinite(const float* values, size_t count);
 float packKeys(const float* keys, size_t count, size_t dimension, float* packed);
 float scaleQueries(const float* queries, size_t values, float scale, float* scaled);
