@@ -10,7 +10,7 @@ import type {
 } from "./kernels.js";
 
 /** Instruction sets of the cpu face; all give the same bits. */
-export const ISA_NAMES = ["base", "avx2", "avx512"] as const;
+export const ISA_NAMES = ["base", "avx2", "avx512", "avx512vnni"] as const;
 export type IsaName = (typeof ISA_NAMES)[number];
 
 /** Raised when the addon's calls change, so that a stale build is refused by name and not by a crash. */

@@ -74,7 +74,7 @@ function load(options: LoadOptions): Loaded {
   }
   const threads = threadCount(options.threads), isa = options.isa ?? setting("CRAGRU_ISA");
   if (isa !== undefined && !(ISA_NAMES as readonly string[]).includes(isa)) {
-    throw new NativeError("NATIVE_ISA", `There is no instruction set ${JSON.stringify(isa)}.`, { hint: "CRAGRU_ISA is one of base, avx2, avx512." });
+    throw new NativeError("NATIVE_ISA", `There is no instruction set ${JSON.stringify(isa)}.`, { hint: `CRAGRU_ISA is one of ${ISA_NAMES.join(", ")}.` });
   }
   if (device === "js") return typeScript(undefined);
   const found = findAddon();
