@@ -40,10 +40,10 @@ void hopRows(const uint32_t* offsets, const uint32_t* columns, const float* scal
              size_t from, size_t to, int last, float divisor, float* output);
 void drawPairs(const uint32_t* users, const uint32_t* items, size_t count, uint32_t epoch, uint32_t draw, uint32_t seed, uint32_t stream,
                uint32_t range, uint32_t* scaled, uint32_t* second);
-void userGroups(const Batch* batch, const Step* step, const Update* update, size_t from, size_t to);
-void itemGroups(const Batch* batch, const Step* step, const Update* update, size_t from, size_t to);
-void idleRows(const Update* update, size_t from, size_t to);
-void moveRows(const Update* update, const float* gradient, size_t from, size_t to);
+void userGroups(const Batch* batch, const TrainStep* step, const RowUpdate* update, size_t from, size_t to);
+void itemGroups(const Batch* batch, const TrainStep* step, const RowUpdate* update, size_t from, size_t to);
+void idleRows(const RowUpdate* update, size_t from, size_t to);
+void moveRows(const RowUpdate* update, const float* gradient, size_t from, size_t to);
 void hogwildSamples(const Sample* samples, size_t count, float* parameters, size_t stride, double scale, float decay, double* losses);
 double sumOfLosses(const double* losses, size_t count);
 int allFinite(const float* values, size_t count);
