@@ -47,13 +47,39 @@ void adamRows(const Step* step, const uint32_t* occurrences, const float* gradie
 void sgdRows(const Step* step, const uint32_t* occurrences, const float* gradient, int sparse, size_t dimension, size_t from, size_t to,
              float* parameters);
 int allFinite(const float* values, size_t count);
-void transposeKeys(const float* keys, size_t count, size_t dimension, size_t stride, double* transposed);
-void attend(const float* query, const double* transposed, const float* bias, size_t count, size_t stride, size_t dimension, size_t heads,
-            double* scratch, double* weights);
-void chooseLevels(const double* values, size_t levels, const double* best, size_t width, double* next, uint16_t* picks);
+float packKeys(const float* keys, size_t count, size_t dimension, float* packed);
+float scaleQueries(const float* queries, size_t values, float scale, float* scaled);
+int attendHead(const HeadShape* shape, const float* queries, size_t count, const float* packed, const float* start, float* e, float* totals);
+void mixHead(const float* e, size_t stride, float inverse, int first, float* weights);
+void poolWeights(const float* weights, size_t count, int largest, float* pooled);
+size_t topWeights(const float* row, size_t stride, size_t count, size_t k, uint64_t* scratch, float* weights, uint32_t* numbers);
+void chooseLevels(const double* values, size_t levels, const double* best, size_t low, size_t high, size_t from, size_t to, double* next);
 double spinFloats(size_t rounds, double* sink);
 double spinDoubles(size_t rounds, double* sink);
 double readBytes(const float* values, size_t count, double* sink);
+// About what the loops of gram_blocks.cpp measure.
+#if defined(__AVX512F__)
+static const double SHARED_WORDS = 6.0;
+#elif defined(__AVX2__)
+static const double SHARED_WORDS = 1.8;
+#else
+static const double SHARED_WORDS = 0.6;
+#endif
+void countShared(const uint64_t* const* rows, const uint64_t* columns, size_t columnCount, size_t stride, size_t words, uint32_t* const* counts);
+size_t countAtLeast(const uint32_t* counts, size_t count, uint32_t bound);
+size_t findAtLeast(const uint32_t* counts, size_t count, uint32_t bound, uint32_t* found);
+void subtractProduct(const Product* product);
+void solveTile(const double* l, double* c);
+size_t factorTile(double* c);
+void curvatureScalars(const CurvatureSamples* samples, size_t from, size_t to, size_t user, const double* table, size_t width);
+void bendUser(const CurvatureSamples* samples, size_t from, size_t to, size_t user, const double* table, size_t width, int full, double* scratch,
+              double* sums);
+void bendItem(const Reference* references, size_t count, const double* weights, const double* table, size_t width, int full, double* sums);
+void hopDoubles(const uint32_t* offsets, const uint32_t* columns, const double* scales, const double* scaled, size_t slab, const double* base,
+                size_t baseStride, size_t from, size_t to, int last, double divisor, double* output, size_t outputStride);
+double innerBlock(const double* a, const double* b, size_t count);
+void addScaled(double factor, const double* values, size_t count, double* sums);
+void scaleAndAdd(double factor, const double* values, size_t count, double* sums);
 
 }  // namespace CRAGRU_ISA_NAMESPACE
 }  // namespace cpu
