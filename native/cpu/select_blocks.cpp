@@ -74,7 +74,8 @@ template <bool INTEGER>
 static inline size_t take(const float* values, const void* base, size_t panels, const float* errors, const float* scales, float threshold,
                           uint32_t firstItem, const ScoreCandidates* to, size_t* count, size_t room) {
   const __m512i lanes = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
-  const __m512i taken = base ? _mm512_set1_epi32(*(const int32_t*)base) : _mm512_setzero_si512();
+  // Without a base 0, or -0 where floats are added: -0 + -0 is -0.
+  const __m512i taken = _mm512_set1_epi32(base ? *(const int32_t*)base : INTEGER ? 0 : (int32_t)0x80000000u);
   int32_t cuts[TAKE_PANELS];
   uint32_t* items = to->items;
   size_t at = *count, panel = 0;
@@ -145,7 +146,7 @@ void floatFold(const void* values, size_t panels, const float* errors, const flo
 
 size_t floatTake(const void* values, const void* base, size_t panels, const float* errors, const float*, float threshold, uint32_t firstItem,
                  const ScoreCandidates* to, size_t* count, size_t room) {
-  const float taken = base ? *(const float*)base : 0;
+  const float taken = base ? *(const float*)base : -0.0f;  // -0 + -0 is -0
   size_t at = *count, panel = 0;
   for (; panel < panels && at + PANEL_ITEMS <= room; panel++) {
     const float error = errors[panel];
