@@ -48,7 +48,7 @@ void hogwildSamples(const Sample* samples, size_t count, float* parameters, size
 double sumOfLosses(const double* losses, size_t count);
 int allFinite(const float* values, size_t count);
 float packKeys(const float* keys, size_t count, size_t dimension, float* packed);
-float scaleQueries(const float* queries, size_t values, float scale, float* scaled);
+float scaleRow(const float* values, size_t count, float scale, float* scaled);
 int attendHead(const HeadShape* shape, const float* queries, size_t count, const float* packed, const float* start, float* e, float* totals);
 void mixHead(const float* e, size_t stride, float inverse, int first, float* weights);
 void poolWeights(const float* weights, size_t count, int largest, float* pooled);

@@ -5,6 +5,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "attention.h"
 #include "gram.h"
 #include "linear.h"
 #include "score.h"
@@ -12,12 +13,6 @@
 
 namespace cragru {
 namespace cpu {
-
-// One head of attention: dimensions first .. first + width - 1, over `keys` keys padded to `stride`.
-struct HeadShape {
-  size_t dimension, first, width, keys, stride;
-  int guarded;  // logits might leave float32
-};
 
 // Samples of a curvature in order of user; items and negatives are stacked rows. labels [samples] under BCE, else null.
 struct CurvatureSamples {
@@ -37,6 +32,7 @@ struct Reference {
 struct Blocks {
   const char* name;
   ScoreBlocks score;
+  AttentionBlocks attention;
 
   // output[at] = scale of its row * input[at] for rows from .. to.
   void (*scaleRows)(const float* scales, const float* input, size_t dimension, size_t from, size_t to, float* output);
@@ -62,23 +58,6 @@ struct Blocks {
   double (*sumOfLosses)(const double* losses, size_t count);
   // 1 when every value is finite.
   int (*allFinite)(const float* values, size_t count);
-
-  // Attention. keys [count, dimension] -> packed [stride, dimension] in an order of its own, padded with zeros; stride is count
-  // rounded up to 16. A long list may be packed piece by piece, each a multiple of 64 keys. Returns the largest magnitude.
-  float (*packKeys)(const float* keys, size_t count, size_t dimension, float* packed);
-  // scaled = scale * queries; returns the largest magnitude.
-  float (*scaleQueries)(const float* queries, size_t values, float scale, float* scaled);
-  // e^(logit - largest logit) of 1 to 4 scaled queries [count, dimension] under one head -> e [count, stride], and the sum of each.
-  // start [stride]: where a logit starts, -infinity for the padding. Returns 0 where the shape is guarded and a logit is not finite.
-  int (*attendHead)(const HeadShape* shape, const float* queries, size_t count, const float* packed, const float* start, float* e, float* totals);
-  // weights [stride] = e * inverse, added to by a fused multiply-add unless first.
-  void (*mixHead)(const float* e, size_t stride, float inverse, int first, float* weights);
-  // pooled[j] = the larger of both, or their sum.
-  void (*poolWeights)(const float* weights, size_t count, int largest, float* pooled);
-
-  // The k largest weights of a row [stride] of `count` keys, and the numbers of their keys, best first (ties: lower number). Returns
-  // how many there are, k or count. scratch [2 * (stride + 16)].
-  size_t (*topWeights)(const float* row, size_t stride, size_t count, size_t k, uint64_t* scratch, float* weights, uint32_t* numbers);
 
   // One category of the dynamic program: next[w - from] for w from .. to - 1. best[w - low] holds the totals of the weights low to
   // high before it, -infinity for 32 weights on either side; next may be written up to a block of 32 beyond its end.
