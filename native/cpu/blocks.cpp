@@ -4,12 +4,31 @@
 namespace cragru {
 namespace cpu {
 
+namespace CRAGRU_ISA_NAMESPACE {
+static const ScoreBlocks SCORE_BLOCKS = {
+    PANEL_ITEMS,
+    {floatUserBytes, floatPanelBytes, packFloatUsers, packFloatPanel, floatTile, floatFold, floatTake},
+#if defined(__AVX512VNNI__)
+    {integerUserBytes, integerPanelBytes, packIntegerUsers, packIntegerPanel, integerTile, integerFold, integerTake},
+#else
+    {},
+#endif
+    scoreItems,
+    boundPanels,
+    kthLargest,
+    keepReaching,
+    rankCandidates,
+};
+static const CurvatureBlocks CURVATURE_BLOCKS = {curvatureScalars, bendUser, bendItem, hopDoubles, innerBlock, addScaled, scaleAndAdd};
+static const KMeansBlocks KMEANS_BLOCKS = {PANEL_POINTS, packPoints, assignPanel, addRows};
+}  // namespace CRAGRU_ISA_NAMESPACE
+
 extern const Blocks CRAGRU_JOIN(blocks_, ISA);
 const Blocks CRAGRU_JOIN(blocks_, ISA) = {
     CRAGRU_QUOTE(ISA),
-    CRAGRU_ISA_NAMESPACE::PANEL_ITEMS,
-    CRAGRU_ISA_NAMESPACE::packPanel,
-    CRAGRU_ISA_NAMESPACE::scorePanel,
+    CRAGRU_ISA_NAMESPACE::SCORE_BLOCKS,
+    CRAGRU_ISA_NAMESPACE::CURVATURE_BLOCKS,
+    CRAGRU_ISA_NAMESPACE::KMEANS_BLOCKS,
     CRAGRU_ISA_NAMESPACE::scaleRows,
     CRAGRU_ISA_NAMESPACE::hopRows,
     CRAGRU_ISA_NAMESPACE::coefficients,
@@ -20,13 +39,9 @@ const Blocks CRAGRU_JOIN(blocks_, ISA) = {
     CRAGRU_ISA_NAMESPACE::transposeKeys,
     CRAGRU_ISA_NAMESPACE::attend,
     CRAGRU_ISA_NAMESPACE::chooseLevels,
-    CRAGRU_ISA_NAMESPACE::curvatureScalars,
-    CRAGRU_ISA_NAMESPACE::bendUser,
-    CRAGRU_ISA_NAMESPACE::bendItem,
-    CRAGRU_ISA_NAMESPACE::hopDoubles,
-    CRAGRU_ISA_NAMESPACE::innerBlock,
-    CRAGRU_ISA_NAMESPACE::addScaled,
-    CRAGRU_ISA_NAMESPACE::scaleAndAdd,
+    CRAGRU_ISA_NAMESPACE::spinFloats,
+    CRAGRU_ISA_NAMESPACE::spinDoubles,
+    CRAGRU_ISA_NAMESPACE::readBytes,
 };
 
 }  // namespace cpu

@@ -5,6 +5,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "curvature.h"
+#include "kmeans.h"
+#include "score.h"
+
 namespace cragru {
 namespace cpu {
 
@@ -21,33 +25,11 @@ struct Step {
   double regularisation;  // L2 weight times share of the batch
 };
 
-constexpr size_t SCORE_USERS = 4;
-
-// Samples of a curvature in order of user; items and negatives are stacked rows. labels [samples] under BCE, else null.
-struct CurvatureSamples {
-  const uint32_t* items;
-  const uint32_t* negatives;
-  const float* labels;
-  double* c;        // [samples]
-  double* weights;  // [samples, 2]: a and r of reference/hessian.ts
-};
-
-// An occurrence of an item: entry = 2 * place of the sample, + 1 as its negative.
-struct Reference {
-  uint32_t entry;
-  uint32_t user;
-};
-
 struct Blocks {
   const char* name;
-  // Items in one packed panel, at most 64; panels are [dimension][panelItems] doubles.
-  size_t panelItems;
-
-  // items [count <= panelItems, dimension] -> panel, missing items as zeros.
-  void (*packPanel)(const float* items, size_t count, size_t dimension, double* panel);
-  // Scores of 4 users [4, dimension] against a panel -> scores [4, panelItems]; above[u] gets a bit for each score that is
-  // strictly greater than threshold[u].
-  void (*scorePanel)(const double* users, const double* panel, size_t dimension, const float* thresholds, float* scores, uint64_t* above);
+  ScoreBlocks score;
+  CurvatureBlocks curvature;
+  KMeansBlocks kmeans;
 
   // output[at] = scale of its row * input[at] for rows from .. to.
   void (*scaleRows)(const float* scales, const float* input, size_t dimension, size_t from, size_t to, float* output);
@@ -79,21 +61,10 @@ struct Blocks {
   // One category of the dynamic program: next[w] and picks[w] for w 0 .. width - 1. best[-levels .. -1] must be readable.
   void (*chooseLevels)(const double* values, size_t levels, const double* best, size_t width, double* next, uint16_t* picks);
 
-  // Curvature. The table holds rows [E, S V] of 2 * width values, width a multiple of 8.
-  // c and r of samples from .. to, all of one user.
-  void (*curvatureScalars)(const CurvatureSamples* samples, size_t from, size_t to, size_t user, const double* table, size_t width);
-  // a of samples from .. to, all of one user, and their terms added to the user's sums [width] unless that is null. scratch [2 * width].
-  void (*bendUser)(const CurvatureSamples* samples, size_t from, size_t to, size_t user, const double* table, size_t width, int full, double* scratch,
-                   double* sums);
-  // The terms of one item's occurrences added to its sums [width].
-  void (*bendItem)(const Reference* references, size_t count, const double* weights, const double* table, size_t width, int full, double* sums);
-  // hopRows in double, on `slab` (8 or 16) columns: scaled rows lie side by side, base and output in rows of a stride.
-  void (*hopDoubles)(const uint32_t* offsets, const uint32_t* columns, const double* scales, const double* scaled, size_t slab, const double* base,
-                     size_t baseStride, size_t from, size_t to, int last, double divisor, double* output, size_t outputStride);
-  // For vectors of `count` values, a multiple of 8: a'b in eight sums; sums += factor * values; sums = values + factor * sums.
-  double (*innerBlock)(const double* a, const double* b, size_t count);
-  void (*addScaled)(double factor, const double* values, size_t count, double* sums);
-  void (*scaleAndAdd)(double factor, const double* values, size_t count, double* sums);
+  // Loops at the roof (roofs.cpp): operations done, operations done, bytes read.
+  double (*spinFloats)(size_t rounds, double* sink);
+  double (*spinDoubles)(size_t rounds, double* sink);
+  double (*readBytes)(const float* values, size_t count, double* sink);
 };
 
 // Lowest first: the instruction sets of this build that this processor has.

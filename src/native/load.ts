@@ -4,7 +4,7 @@ import { availableParallelism } from "node:os";
 import { resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { NativeError } from "../core/errors.js";
-import { ADDON_CONTRACT, addonKernels, ISA_NAMES, type Addon, type AddonDescription, type CudaDevice, type IsaName } from "./addon.js";
+import { ADDON_CONTRACT, addonKernels, ISA_NAMES, type Addon, type AddonDescription, type CudaDevice, type IsaName, type Roofs } from "./addon.js";
 import { KERNEL_NAMES, type Kernels } from "./kernels.js";
 import { referenceKernels } from "./reference.js";
 
@@ -56,6 +56,17 @@ export function describeNative(options: LoadOptions = {}): NativeDescription {
   return load(options).description;
 }
 
+/**
+ * The roofs of the machine for the face that {@link loadKernels} would give, in about a second; undefined for the TypeScript face,
+ * which cannot measure them. @throws as {@link loadKernels}.
+ */
+export async function measureRoofs(options: LoadOptions = {}): Promise<Roofs | undefined> {
+  const { description: { addonPath, isa, threads } } = load(options);
+  if (addonPath === undefined || isa === "js") return undefined;
+  const addon = tryAddon(addonPath);
+  return "addon" in addon ? addon.addon.roofs({}, { device: "cpu", isa, threads }).promise : undefined;
+}
+
 function load(options: LoadOptions): Loaded {
   const device = options.device ?? setting("CRAGRU_DEVICE") ?? "auto";
   if (!(DEVICE_NAMES as readonly string[]).includes(device)) {
@@ -63,11 +74,11 @@ function load(options: LoadOptions): Loaded {
   }
   const threads = threadCount(options.threads), isa = options.isa ?? setting("CRAGRU_ISA");
   if (isa !== undefined && !(ISA_NAMES as readonly string[]).includes(isa)) {
-    throw new NativeError("NATIVE_ISA", `There is no instruction set ${JSON.stringify(isa)}.`, { hint: "CRAGRU_ISA is one of base, avx2, avx512." });
+    throw new NativeError("NATIVE_ISA", `There is no instruction set ${JSON.stringify(isa)}.`, { hint: `CRAGRU_ISA is one of ${ISA_NAMES.join(", ")}.` });
   }
   if (device === "js") return typeScript(undefined);
   const found = findAddon();
-  if (device === "cuda") throw noCuda(found);
+  if (device === "cuda" && !("addon" in found && found.said.cuda.devices.length > 0)) throw noCuda(found);
   if (!("addon" in found)) {
     if (device === "auto") return typeScript(found.reason);
     throw new NativeError("NATIVE_ADDON", `The cpu face was asked for, but ${found.reason}`, { hint: HOW_TO_BUILD });
@@ -79,8 +90,8 @@ function load(options: LoadOptions): Loaded {
       hint: "Unset CRAGRU_ISA to use the best one; the results are the same.",
     });
   }
-  const kernels = addonKernels(addon, { isa: chosen, threads });
-  return { kernels, description: { face: "cpu", device: kernels.device, addonPath: path, cuda: said.cuda, isa: chosen, threads } };
+  const kernels = addonKernels(addon, { isa: chosen, threads, ...(device === "cuda" ? { gpu: said.cuda.devices[0]! } : {}) });
+  return { kernels, description: { face: kernels.face, device: kernels.device, addonPath: path, cuda: said.cuda, isa: chosen, threads } };
 }
 
 function typeScript(reason: string | undefined): Loaded {
@@ -124,13 +135,10 @@ function tryAddon(path: string): Found {
   }
 }
 
-/** There are no CUDA kernels yet; the message tells a missing GPU from a missing face. */
+/** "auto" never means the GPU: its face is asked for by name. */
 function noCuda(found: Found): NativeError {
-  const machine = "addon" in found
-    ? `this machine: ${found.said.cuda.text}`
-    : found.reason;
-  return new NativeError("NATIVE_CUDA", `CUDA was asked for, but this version has no CUDA kernels: its native core finds GPUs and computes on the CPU (${machine})`, {
-    hint: "Use CRAGRU_DEVICE=cpu or auto: the CPU face gives the numbers that a GPU face would have to match.",
+  return new NativeError("NATIVE_CUDA", `CUDA was asked for, but ${"addon" in found ? found.said.cuda.text : found.reason}`, {
+    hint: "addon" in found ? "Use CRAGRU_DEVICE=cpu or auto: the CPU face gives the same numbers." : HOW_TO_BUILD,
   });
 }
 
