@@ -4,6 +4,8 @@ import { HeldValue, shapeOf } from "./held.js";
 import type { Held, Holdable, KernelName, Kernels } from "./kernels.js";
 import { outOfMemory, TYPESCRIPT } from "./reader.js";
 import { attentionWeights } from "./reference/attention.js";
+import { conjugateGradient, hessianProduct } from "./reference/hessian.js";
+import { kmeans } from "./reference/kmeans.js";
 import { knapsack } from "./reference/knapsack.js";
 import { propagate } from "./reference/propagate.js";
 import { scoreTopK } from "./reference/topk.js";
@@ -24,6 +26,9 @@ export function referenceKernels(): Kernels {
     propagate: guarded("propagate", propagate),
     attentionWeights: guarded("attentionWeights", attentionWeights),
     knapsack: guarded("knapsack", knapsack),
+    kmeans: guarded("kmeans", kmeans),
+    hessianProduct: guarded("hessianProduct", hessianProduct),
+    conjugateGradient: guarded("conjugateGradient", conjugateGradient),
   };
 }
 

@@ -1,5 +1,7 @@
 import type { Csr } from "../../src/core/interactions.js";
+import { NativeError } from "../../src/core/errors.js";
 import { KeyedRandom } from "../../src/core/rng.js";
+import { ISA_NAMES } from "../../src/native/addon.js";
 import { describeNative, loadKernels } from "../../src/native/load.js";
 import type { Kernels, TrainingState } from "../../src/native/kernels.js";
 
@@ -53,4 +55,17 @@ export function bytesOf(value: unknown): string {
     return Object.keys(value).sort().map((key) => `${key}=${bytesOf((value as Record<string, unknown>)[key])}`).join(";");
   }
   return String(value);
+}
+
+/** The cpu face on every instruction set of this machine, with 1, 2 and 3 threads; none where it is not built. */
+export function everySetting(): Kernels[] {
+  if (describeNative({ device: "auto" }).face !== "cpu") return [];
+  return ISA_NAMES.flatMap((isa) => {
+    try {
+      return [1, 2, 3].map((threads) => loadKernels({ device: "cpu", isa, threads }));
+    } catch (error) {
+      if (error instanceof NativeError && error.code === "NATIVE_ISA") return [];
+      throw error;
+    }
+  });
 }
