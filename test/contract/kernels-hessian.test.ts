@@ -1,11 +1,15 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import type { Csr } from "../../src/core/interactions.js";
 import { KeyedRandom } from "../../src/core/rng.js";
 import type { ConjugateGradientInput, HessianProductInput, Kernels, LossInput } from "../../src/native/kernels.js";
 import { bytesOf, everySetting, floats, presentFaces, sparse } from "./faces.js";
 
 const { faces } = presentFaces();
 const js = faces[0];
+
+/** Nothing is held here. */
+type PlainLoss = LossInput & { parameters: Float32Array; positives?: Csr };
 
 interface Shape {
   userCount: number;
@@ -22,7 +26,7 @@ interface Shape {
 }
 
 /** A loss on random samples in random order; user 0 has no interaction and, where there are enough, the last user and item no sample. */
-function lossOf({ userCount, itemCount, dimension, samples, layers, loss, hessian, seed, regularisation = 0.02, crowded = false }: Shape): LossInput {
+function lossOf({ userCount, itemCount, dimension, samples, layers, loss, hessian, seed, regularisation = 0.02, crowded = false }: Shape): PlainLoss {
   const random = new KeyedRandom(seed, "probe");
   const below = (count: number, stream: number): Uint32Array =>
     Uint32Array.from({ length: samples }, (_, at) => random.integer(crowded ? Math.min(count, 3) : Math.max(1, count - 1), at, stream));
@@ -45,7 +49,7 @@ const dot = (a: Float64Array, b: Float64Array): number => a.reduce((sum, value, 
 const sizeOf = ({ userCount, itemCount, dimension }: LossInput): number => (userCount + itemCount) * dimension;
 
 /** S x by its definition, the mean of the powers of A~. */
-function smooth({ userCount, itemCount, dimension, layers, positives }: LossInput, input: Float64Array): Float64Array {
+function smooth({ userCount, itemCount, dimension, layers, positives }: PlainLoss, input: Float64Array): Float64Array {
   if (!positives) return input;
   const degree = new Float64Array(userCount + itemCount), edges: [number, number][] = [];
   for (let user = 0; user < userCount; user++) {
@@ -69,7 +73,7 @@ function smooth({ userCount, itemCount, dimension, layers, positives }: LossInpu
 }
 
 /** x of every sample at E = S theta, and its gradient there added to `output` with the samples' weights. */
-function scoresOf(loss: LossInput, e: Float64Array, weights?: (x: number, sample: number) => number, output?: Float64Array): number[] {
+function scoresOf(loss: PlainLoss, e: Float64Array, weights?: (x: number, sample: number) => number, output?: Float64Array): number[] {
   const { users, items, negatives, userCount, dimension } = loss;
   return Array.from(users, (user, sample) => {
     const u = user * dimension, i = (userCount + items[sample]) * dimension, j = negatives ? (userCount + negatives[sample]) * dimension : undefined;
@@ -90,7 +94,7 @@ function scoresOf(loss: LossInput, e: Float64Array, weights?: (x: number, sample
 const logistic = (x: number): number => 1 / (1 + Math.exp(-x));
 
 /** The gradient of the contract's F at theta, in doubles. */
-function gradientOf(loss: LossInput, theta: Float64Array): Float64Array {
+function gradientOf(loss: PlainLoss, theta: Float64Array): Float64Array {
   const { labels } = loss, sums = new Float64Array(theta.length);
   scoresOf(loss, smooth(loss, theta), (x, sample) => (labels ? logistic(x) - labels[sample] : -logistic(-x)), sums);
   const back = smooth(loss, sums.map((value) => value / Math.max(1, loss.users.length)));
@@ -138,7 +142,7 @@ function expectClose(found: Float64Array, wanted: Float64Array, tolerance: numbe
 describe.each(faces)("curvature on $device", (kernels: Kernels) => {
   it("hessianProduct is the derivative of the gradient along the vector", async () => {
     await fc.assert(fc.asyncProperty(shapes(40), async (shape) => {
-      const loss = lossOf({ ...shape, hessian: "full" }), theta = Float64Array.from(loss.parameters as Float32Array), vector = doubles(theta.length, shape.seed + 1);
+      const loss = lossOf({ ...shape, hessian: "full" }), theta = Float64Array.from(loss.parameters), vector = doubles(theta.length, shape.seed + 1);
       const step = 1e-5, move = (sign: number): Float64Array => gradientOf(loss, theta.map((value, at) => value + sign * step * vector[at]));
       const ahead = move(1), behind = move(-1);
       expectClose(await kernels.hessianProduct({ ...loss, vector }), ahead.map((value, at) => (value - behind[at]) / (2 * step)), 1e-8);
@@ -151,7 +155,7 @@ describe.each(faces)("curvature on $device", (kernels: Kernels) => {
       const ha = await kernels.hessianProduct({ ...loss, vector: a }), hb = await kernels.hessianProduct({ ...loss, vector: b });
       expect(dot(a, hb)).toBeCloseTo(dot(b, ha), 10);
       if (shape.hessian === "full") return;
-      const e = smooth(loss, Float64Array.from(loss.parameters as Float32Array));
+      const e = smooth(loss, Float64Array.from(loss.parameters));
       // x is bilinear, so the central difference is its derivative but for rounding.
       const slopes = (v: Float64Array): number[] => {
         const s = smooth(loss, v), up = scoresOf(loss, e.map((value, at) => value + s[at])), down = scoresOf(loss, e.map((value, at) => value - s[at]));
@@ -183,7 +187,7 @@ describe.each(faces)("curvature on $device", (kernels: Kernels) => {
       for (const kind of ["bpr", "bce"] as const) {
         // Small vectors and a strong L2 part keep the full matrix positive definite.
         const loss = lossOf({ userCount: 20, itemCount: 15, dimension: 2, samples: 100, layers, loss: kind, hessian, seed: 5, regularisation: 0.3 });
-        loss.parameters = (loss.parameters as Float32Array).map((value) => value / 4);
+        loss.parameters = loss.parameters.map((value) => value / 4);
         const matrix = await matrixOf(kernels, loss), damping = 1e-3;
         for (const rows of [undefined, Uint32Array.of(0, 3, 4, 19, 20, 27, 34), Uint32Array.of(7)]) {
           const picked = rows ? Array.from(rows, (row) => [2 * row, 2 * row + 1]).flat() : Array.from({ length: 70 }, (_, at) => at);
