@@ -71,15 +71,23 @@ size_t findAtLeast(const uint32_t* counts, size_t count, uint32_t bound, uint32_
 void subtractProduct(const Product* product);
 void solveTile(const double* l, double* c);
 size_t factorTile(double* c);
+
+// hessianProduct, conjugateGradient
 void curvatureScalars(const CurvatureSamples* samples, size_t from, size_t to, size_t user, const double* table, size_t width);
 void bendUser(const CurvatureSamples* samples, size_t from, size_t to, size_t user, const double* table, size_t width, int full, double* scratch,
               double* sums);
-void bendItem(const Reference* references, size_t count, const double* weights, const double* table, size_t width, int full, double* sums);
+void bendItem(const Occurrence* occurrences, size_t count, const double* weights, const double* table, size_t width, int full, double* sums);
 void hopDoubles(const uint32_t* offsets, const uint32_t* columns, const double* scales, const double* scaled, size_t slab, const double* base,
                 size_t baseStride, size_t from, size_t to, int last, double divisor, double* output, size_t outputStride);
 double innerBlock(const double* a, const double* b, size_t count);
 void addScaled(double factor, const double* values, size_t count, double* sums);
 void scaleAndAdd(double factor, const double* values, size_t count, double* sums);
+
+// kmeans
+enum { PANEL_POINTS = 2 * LANES };
+void packPoints(const double* points, size_t count, size_t dimension, double* panel);
+void assignPanel(const double* panel, const double* centroids, size_t first, size_t last, size_t dimension, uint64_t* labels, double* distances);
+void addRows(const double* points, const uint32_t* members, size_t count, size_t dimension, size_t columns, double* sums);
 
 }  // namespace CRAGRU_ISA_NAMESPACE
 }  // namespace cpu

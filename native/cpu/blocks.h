@@ -6,7 +6,9 @@
 #include <stdint.h>
 
 #include "attention.h"
+#include "curvature.h"
 #include "gram.h"
+#include "kmeans.h"
 #include "linear.h"
 #include "score.h"
 #include "train_data.h"
@@ -14,25 +16,12 @@
 namespace cragru {
 namespace cpu {
 
-// Samples of a curvature in order of user; items and negatives are stacked rows. labels [samples] under BCE, else null.
-struct CurvatureSamples {
-  const uint32_t* items;
-  const uint32_t* negatives;
-  const float* labels;
-  double* c;        // [samples]
-  double* weights;  // [samples, 2]: a and r of reference/hessian.ts
-};
-
-// An occurrence of an item: entry = 2 * place of the sample, + 1 as its negative.
-struct Reference {
-  uint32_t entry;
-  uint32_t user;
-};
-
 struct Blocks {
   const char* name;
   ScoreBlocks score;
   AttentionBlocks attention;
+  CurvatureBlocks curvature;
+  KMeansBlocks kmeans;
 
   // output[at] = scale of its row * input[at] for rows from .. to.
   void (*scaleRows)(const float* scales, const float* input, size_t dimension, size_t from, size_t to, float* output);
@@ -70,22 +59,6 @@ struct Blocks {
 
   GramBlocks gram;
   LinearBlocks linear;
-
-  // Curvature. The table holds rows [E, S V] of 2 * width values, width a multiple of 8.
-  // c and r of samples from .. to, all of one user.
-  void (*curvatureScalars)(const CurvatureSamples* samples, size_t from, size_t to, size_t user, const double* table, size_t width);
-  // a of samples from .. to, all of one user, and their terms added to the user's sums [width] unless that is null. scratch [2 * width].
-  void (*bendUser)(const CurvatureSamples* samples, size_t from, size_t to, size_t user, const double* table, size_t width, int full, double* scratch,
-                   double* sums);
-  // The terms of one item's occurrences added to its sums [width].
-  void (*bendItem)(const Reference* references, size_t count, const double* weights, const double* table, size_t width, int full, double* sums);
-  // hopRows in double, on `slab` (8 or 16) columns: scaled rows lie side by side, base and output in rows of a stride.
-  void (*hopDoubles)(const uint32_t* offsets, const uint32_t* columns, const double* scales, const double* scaled, size_t slab, const double* base,
-                     size_t baseStride, size_t from, size_t to, int last, double divisor, double* output, size_t outputStride);
-  // For vectors of `count` values, a multiple of 8: a'b in eight sums; sums += factor * values; sums = values + factor * sums.
-  double (*innerBlock)(const double* a, const double* b, size_t count);
-  void (*addScaled)(double factor, const double* values, size_t count, double* sums);
-  void (*scaleAndAdd)(double factor, const double* values, size_t count, double* sums);
 };
 
 // Lowest first: the instruction sets of this build that this processor has.
