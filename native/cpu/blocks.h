@@ -41,7 +41,7 @@ struct Blocks {
   void (*idleRows)(const Update* update, size_t from, size_t to);
   // One step of rows from .. to on a gradient for every row; forgets KEEP_GRADIENT's rows and occurrences.
   void (*moveRows)(const Update* update, const float* gradient, size_t from, size_t to);
-  // Sequential SGD, sample after sample; losses [count]. Threads may race on rows.
+  // Sequential SGD, sample after sample, at most 65,000; losses [count]. Threads may race on rows.
   void (*hogwildSamples)(const Sample* samples, size_t count, float* parameters, size_t stride, double scale, float decay, double* losses);
   // Eight sums and their tree, as dot.
   double (*sumOfLosses)(const double* losses, size_t count);
