@@ -39,7 +39,7 @@ async function train(kernel: string, { signal, onProgress }: RunOptions, { state
   const breather = new Breather(signal), ticker = new Ticker(onProgress, epochs);
   const users = rowUsers(positives), losses = new Float64Array(epochs);
   const graph = layers > 0 ? buildGraph(positives, userCount, itemCount) : undefined;
-  const scratch = graph ? propagateScratch(rows, dimension) : undefined;
+  const scratch = graph ? propagateScratch(rows, dimension, input.operand) : undefined;
   const embeddings = graph ? new Float32Array(rows * dimension) : parameters;
   const gradient = new Float32Array(rows * dimension);
   const propagated = graph ? new Float32Array(rows * dimension) : gradient;
