@@ -85,7 +85,8 @@ static inline double sigmoidOf(double x) { return 1.0 / (1.0 + expOf(-x)); }
 
 static inline double softplusOf(double x) { return (x > 0.0 ? x : 0.0) + logOf(1.0 + expOf(x > 0.0 ? -x : x)); }
 
-// Loss softplus(-x) and slope sigma(-x) of a BPR difference x, from one exponential; as bprLoss and bprSlope in src/core/math.ts.
+// Loss softplus(-x) and slope sigma(-x) of a BPR difference x, from one exponential;
+// as bprFall, bprLoss and bprSlope of src/core/math.ts.
 static inline void bprLossOf(double x, double* loss, double* slope) {
   const double e = expOf(x > 0.0 ? -x : x);
   *slope = (x > 0.0 ? e : 1.0) / (1.0 + e);

@@ -45,7 +45,7 @@ export interface PropagateScratch {
 }
 
 /** Work space of propagations over `rows` rows: made once, used in every step. */
-export function propagateScratch(rows: number, dimension: number, operand: "float32" | "bf16" = "float32"): PropagateScratch {
+export function propagateScratch(rows: number, dimension: number, operand: "float32" | "bf16"): PropagateScratch {
   const operands = new Float32Array(rows * dimension);
   return { operands, bits: new Uint32Array(operands.buffer), sums: new Float32Array(dimension), operand };
 }
