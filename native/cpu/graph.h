@@ -51,19 +51,23 @@ class Propagation {
 
  private:
   static constexpr uint8_t OUTSIDE = 255;
-  // Rows of one hop: those of a list in chunks, or all.
+  // Rows of one hop in chunks: those of a list, or all.
   struct Part {
     const uint32_t* rows = nullptr;
     const uint32_t* bounds = nullptr;
     size_t chunks = 0;
   };
 
-  Part all() const { return {nullptr, graph_.bounds.data(), graph_.bounds.size() - 1}; }
+  bool followed(size_t level) const { return level < ends_.size(); }
   // B(level), or all rows where that is not followed.
   Part part(size_t level) const;
   void grow(Run& run);
+  // Puts the rows of B(level) that are not in B(level - 1), those from list_[from] on, in order.
+  void order(size_t from, uint8_t level);
+  bool worthLeavingOut(size_t side) const;
   Hop open(const float* input, Run& run);
-  void scale(Hop& hop, Part part, Run& run);
+  // The first operands of rows[from .. to), or rows from .. to where `rows` is null.
+  void scale(Hop& hop, const uint32_t* rows, size_t from, size_t to, Run& run);
   void hop(Hop& hop, Part part, size_t number, float* output, Run& run);
 
   const Graph& graph_;
@@ -73,6 +77,8 @@ class Propagation {
   // B(0), B(1), ... are beginnings of the list: B(l) ends at ends_[l], and its chunks are at bounds_[boundStarts_[l]].
   std::vector<uint32_t> list_, bounds_;
   std::vector<size_t> ends_, boundStarts_;
+  // Of the selected users and items: where the items begin in the list, and the edges of either.
+  size_t selectedUsers_ = 0, selectedEdges_[2] = {0, 0};
   // The first l with the row in B(l), OUTSIDE where there is none; three more bytes, see Hop.
   std::vector<uint8_t> levels_;
 };

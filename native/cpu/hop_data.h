@@ -18,9 +18,11 @@ struct Hop {
   // The operands Z = s T: float32, or bfloat16 in pairs whose order is known to the inner loops alone.
   const void* operands;
   int bf16;
-  // Where not null: operands of rows whose level is not below `limit` are +0 and not read. Four bytes behind the last must be readable.
-  const uint8_t* levels;
+  // For users' rows and for items' rows, where not null: operands of rows whose level is not below `limit` are +0 and not read.
+  // Three bytes behind the last level must be readable.
+  const uint8_t* levels[2];
   uint8_t limit;
+  size_t userCount;
   const float* base;  // E0 [rows, stride]
   // Either the next hop's operands are written, or, where `output` is not null, T / divisor.
   void* next;

@@ -30,6 +30,10 @@ void Propagation::beginSelection() {
 }
 
 void Propagation::endSelection(Run& run) {
+  order(0, 0);
+  selectedUsers_ = size_t(std::lower_bound(list_.begin(), list_.end(), graph_.userCount) - list_.begin());
+  selectedEdges_[0] = selectedEdges_[1] = 0;
+  for (const uint32_t row : list_) selectedEdges_[row >= graph_.userCount] += graph_.degree(row);
   ends_.assign(1, list_.size());
   while (ends_.size() <= layers_ && ends_.size() < OUTSIDE) {
     size_t most = list_.size();
@@ -53,6 +57,19 @@ void Propagation::endSelection(Run& run) {
   boundStarts_.push_back(bounds_.size());
 }
 
+// In order the two sides do not compete for the cache, and the processor reads columns ahead.
+void Propagation::order(size_t from, uint8_t level) {
+  const size_t count = list_.size() - from;
+  if (graph_.rows / 16 > count) return std::sort(list_.begin() + ptrdiff_t(from), list_.end());
+  list_.push_back(0);
+  size_t at = from;
+  for (size_t row = 0; row < graph_.rows; row++) {
+    list_[at] = uint32_t(row);
+    at += levels_[row] == level;
+  }
+  list_.pop_back();
+}
+
 void Propagation::grow(Run& run) {
   const uint8_t level = uint8_t(ends_.size());
   size_t edges = 0;
@@ -67,11 +84,19 @@ void Propagation::grow(Run& run) {
       if (++edges % 65536 == 0) run.check();
     }
   }
+  order(ends_.back(), level);
   ends_.push_back(list_.size());
 }
 
+// Of the operands of users (0) or items (1) in the first hop backwards: testing a neighbour costs about as much as reading a line of its row.
+bool Propagation::worthLeavingOut(size_t side) const {
+  const double live = double(selectedEdges_[side]) / (double(graph_.columns.size() - READ_AHEAD) / 2 + 1);
+  const double lines = double(stride_ * (bf16_ ? 2 : 4)) / 64;
+  return (1 - live) * lines > 1;
+}
+
 Propagation::Part Propagation::part(size_t level) const {
-  if (level >= ends_.size()) return all();
+  if (!followed(level)) return {nullptr, graph_.bounds.data(), graph_.bounds.size() - 1};
   return {list_.data(), bounds_.data() + boundStarts_[level], boundStarts_[level + 1] - boundStarts_[level] - 1};
 }
 
@@ -81,6 +106,7 @@ Hop Propagation::open(const float* input, Run& run) {
   hop.columns = graph_.columns.data();
   hop.scales = graph_.scales.data();
   hop.stride = stride_;
+  hop.userCount = graph_.userCount;
   hop.bf16 = bf16_;
   hop.base = input;
   hop.divisor = float(layers_ + 1);
@@ -89,9 +115,12 @@ Hop Propagation::open(const float* input, Run& run) {
   return hop;
 }
 
-void Propagation::scale(Hop& hop, Part part, Run& run) {
+void Propagation::scale(Hop& hop, const uint32_t* rows, size_t from, size_t to, Run& run) {
+  const size_t size = std::max<size_t>(1, CHUNK_LINES / 8 * 16 / stride_);
   hop.next = operands_.data();
-  run.parallel(part.chunks, [&](size_t chunk) { run.blocks.scaleRows(&hop, part.rows, part.bounds[chunk], part.bounds[chunk + 1]); });
+  run.parallel((to - from + size - 1) / size, [&](size_t chunk) {
+    run.blocks.scaleRows(&hop, rows, from + chunk * size, std::min(to, from + (chunk + 1) * size));
+  });
 }
 
 // Odd hops read operands_ and write next_.
@@ -109,8 +138,9 @@ void Propagation::apply(const float* input, float* output, Run& run) {
     return;
   }
   Hop hop = open(input, run);
-  scale(hop, all(), run);
-  for (size_t number = 1; number <= layers_; number++) this->hop(hop, all(), number, output, run);
+  scale(hop, nullptr, 0, graph_.rows, run);
+  const Part all = {nullptr, graph_.bounds.data(), graph_.bounds.size() - 1};
+  for (size_t number = 1; number <= layers_; number++) this->hop(hop, all, number, output, run);
 }
 
 void Propagation::forward(const float* input, float* output, Run& run) {
@@ -119,7 +149,8 @@ void Propagation::forward(const float* input, float* output, Run& run) {
     return;
   }
   Hop hop = open(input, run);
-  scale(hop, part(layers_), run);
+  if (followed(layers_)) scale(hop, list_.data(), 0, ends_[layers_], run);
+  else scale(hop, nullptr, 0, graph_.rows, run);
   for (size_t number = 1; number <= layers_; number++) this->hop(hop, part(layers_ - number), number, output, run);
 }
 
@@ -129,10 +160,15 @@ void Propagation::backward(const float* input, float* output, Run& run) {
     return;
   }
   Hop hop = open(input, run);
-  scale(hop, part(0), run);
+  for (size_t side = 0; side < 2; side++) {
+    const bool leaveOut = worthLeavingOut(side);
+    hop.levels[1 - side] = leaveOut ? levels_.data() : nullptr;
+    if (leaveOut) scale(hop, list_.data(), side == 0 ? 0 : selectedUsers_, side == 0 ? selectedUsers_ : ends_[0], run);
+    else scale(hop, nullptr, side == 0 ? 0 : graph_.userCount, side == 0 ? graph_.userCount : graph_.rows, run);
+  }
   for (size_t number = 1; number <= layers_; number++) {
-    // What stands outside of the last part are operands of earlier calls: they are not read.
-    hop.levels = number <= ends_.size() ? levels_.data() : nullptr;
+    // What stands outside of B(number - 1) are operands of earlier calls.
+    if (number > 1) hop.levels[0] = hop.levels[1] = followed(number - 1) ? levels_.data() : nullptr;
     hop.limit = uint8_t(number);
     const Part rows = part(number);
     if (number == layers_ && rows.rows) std::memset(output, 0, graph_.rows * stride_ * sizeof(float));

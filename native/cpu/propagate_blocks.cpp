@@ -116,15 +116,16 @@ static inline size_t keepLive(const uint32_t* columns, size_t count, const uint8
 template <size_t BYTES, size_t COUNT, bool BF16>
 void Tile<BYTES, COUNT, BF16>::hopRow(const Hop& hop, size_t row, size_t at) {
   const char* operands = (const char*)hop.operands + at * VALUE;
+  const uint8_t* levels = hop.levels[row >= hop.userCount];
   Floats sums[COUNT];
 #pragma GCC unroll 16
   for (size_t v = 0; v < COUNT; v++) sums[v] = Floats{};
   for (size_t edge = hop.offsets[row], end = hop.offsets[row + 1]; edge < end; edge += PIECE) {
     const size_t count = end - edge < PIECE ? end - edge : PIECE;
-    if (hop.levels) {
+    if (levels) {
       // An operand of +0 changes no sum: a sum begins at +0, and x + y is -0 only for two -0, so no sum is ever -0.
       uint32_t kept[PIECE + 16];
-      const size_t live = keepLive(hop.columns + edge, count, hop.levels, hop.limit, kept);
+      const size_t live = keepLive(hop.columns + edge, count, levels, hop.limit, kept);
       for (size_t behind = 0; behind < READ_AHEAD; behind++) kept[live + behind] = 0;
       sum(hop, operands, kept, live, sums);
     } else {
