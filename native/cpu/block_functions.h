@@ -35,9 +35,8 @@ float kthLargest(const float* values, size_t count, size_t k, size_t slack);
 size_t keepReaching(const ScoreCandidates* list, size_t count, float threshold);
 void rankCandidates(float* scores, size_t count, uint32_t* places);
 
-void scaleRows(const float* scales, const float* input, size_t dimension, size_t from, size_t to, float* output);
-void hopRows(const uint32_t* offsets, const uint32_t* columns, const float* scales, const float* scaled, const float* base, size_t dimension,
-             size_t from, size_t to, int last, float divisor, float* output);
+void scaleRows(const Hop* hop, const uint32_t* rows, size_t from, size_t to);
+void hopRows(const Hop* hop, const uint32_t* rows, size_t from, size_t to);
 void drawPairs(const uint32_t* users, const uint32_t* items, size_t count, uint32_t epoch, uint32_t draw, uint32_t seed, uint32_t stream,
                uint32_t range, uint32_t* scaled, uint32_t* second);
 void userGroups(const Batch* batch, const Step* step, const Update* update, size_t from, size_t to);

@@ -10,6 +10,7 @@
 #include "gram.h"
 #include "kmeans.h"
 #include "linear.h"
+#include "hop_data.h"
 #include "score.h"
 #include "train_data.h"
 
@@ -23,11 +24,10 @@ struct Blocks {
   CurvatureBlocks curvature;
   KMeansBlocks kmeans;
 
-  // output[at] = scale of its row * input[at] for rows from .. to.
-  void (*scaleRows)(const float* scales, const float* input, size_t dimension, size_t from, size_t to, float* output);
-  // t = base + scale * (sum of the neighbours' scaled rows); then output = last ? t / divisor : scale * t.
-  void (*hopRows)(const uint32_t* offsets, const uint32_t* columns, const float* scales, const float* scaled, const float* base,
-                  size_t dimension, size_t from, size_t to, int last, float divisor, float* output);
+  // For rows[from .. to), or rows from .. to where `rows` is null. The first operands: next = scale * base.
+  void (*scaleRows)(const Hop* hop, const uint32_t* rows, size_t from, size_t to);
+  // t = base + scale * (sum of the neighbours' operands); then output = t / divisor, or next = scale * t.
+  void (*hopRows)(const Hop* hop, const uint32_t* rows, size_t from, size_t to);
 
   // Philox of stream (seed, stream) at counters (users[n], items[n], epoch, draw): scaled = high half of lane 0 * range, second =
   // lane 1 (not written when null).
