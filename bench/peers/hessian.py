@@ -1,0 +1,64 @@
+"""Hessian-vector product of the full-batch BPR loss on E = S E0, in float64. Forms: "autograd" (double backward, as code is
+usually written) and "closed" (the same product written out by hand, no autograd)."""
+from protocol import load, need, np, option, rows_of, save, serve
+
+torch = need('torch', 'apt-get install python3-torch')
+torch.set_num_threads(option('threads'))
+form, U, I, d, layers, decay = (option(name) for name in ('form', 'userCount', 'itemCount', 'dimension', 'layers', 'regularisation'))
+
+offsets = load('positives.offsets.u32')
+u, i = rows_of(offsets), load('positives.columns.u32').astype(np.int64) + U
+row, col = np.concatenate([u, i]), np.concatenate([i, u])
+degree = np.maximum(np.bincount(row, minlength=U + I), 1).astype(np.float64)
+A = torch.sparse_coo_tensor(torch.from_numpy(np.stack([row, col])), torch.from_numpy(1 / np.sqrt(degree[row] * degree[col])), (U + I, U + I)).coalesce()
+E0 = torch.from_numpy(load('parameters.f32', U + I, d).astype(np.float64))
+v = torch.from_numpy(load('vector.f64', U + I, d))
+users, items, negatives = (torch.from_numpy(load(f'{name}.u32').astype(np.int64)) for name in ('users', 'items', 'negatives'))
+items, negatives = items + U, negatives + U
+
+
+class Product(torch.autograd.Function):
+    """A x; A is symmetric, so its derivative is itself, as often as wanted (sparse.mm of torch 1.13 stops at the first)."""
+    @staticmethod
+    def forward(_, x):
+        return torch.sparse.mm(A, x)
+
+    @staticmethod
+    def backward(_, g):
+        return Product.apply(g)
+
+
+def propagate(x, product):
+    t = x
+    for _ in range(layers):
+        t = x + product(t)
+    return t / (layers + 1)
+
+
+def autograd():
+    x = E0.clone().requires_grad_(True)
+    E = propagate(x, Product.apply)
+    a = E[users]
+    loss = torch.nn.functional.softplus((a * (E[negatives] - E[items])).sum(1)).mean() + decay / 2 * x.pow(2).sum()
+    g, = torch.autograd.grad(loss, x, create_graph=True)
+    return torch.autograd.grad((g * v).sum(), x)[0]
+
+
+def closed():
+    hop = lambda x: torch.sparse.mm(A, x)
+    E, V = propagate(E0, hop), propagate(v, hop)
+    a, b = E[users], E[items] - E[negatives]
+    da, db = V[users], V[items] - V[negatives]
+    s = torch.sigmoid(-(a * b).sum(1, keepdim=True))
+    first, second = -s / len(users), s * (1 - s) / len(users)     # derivatives of softplus(-x) by x
+    dx = (da * b).sum(1, keepdim=True) + (a * db).sum(1, keepdim=True)
+    gu, gi = second * dx * b + first * db, second * dx * a + first * da
+    out = torch.zeros_like(E0)
+    out.index_add_(0, users, gu)
+    out.index_add_(0, items, gi)
+    out.index_add_(0, negatives, -gi)
+    return propagate(out, hop) + decay * v
+
+
+serve(f'torch {torch.__version__} ' + ('double backward' if form == 'autograd' else 'closed form'), autograd if form == 'autograd' else closed,
+      lambda product: save('product.f64', product.detach().numpy()))
