@@ -32,6 +32,18 @@ export interface AddonDescription {
   cuda: { devices: CudaDevice[]; text: string };
 }
 
+/** What the threads of a face can do at most, measured: billions a second, all threads together. */
+export interface Roofs {
+  /** float32 operations; a multiply and an add are two. */
+  floats: number;
+  /** The same in double. */
+  doubles: number;
+  /** Bytes read from the second-level cache. */
+  cache: number;
+  /** Bytes read from memory. */
+  memory: number;
+}
+
 /** How a call is to run. */
 export interface Control {
   isa: IsaName;
@@ -64,12 +76,14 @@ export interface Addon {
   rankUpdate: Call<Float64Array>;
   hessianProduct: Call<Float64Array>;
   conjugateGradient: Call<ConjugateGradient>;
-  /** Zeros at the addon's side. `once`: for one call, which may take the memory. */
+  /** An empty array with room for `length` values. `once`: for one call, which may take the memory. */
   allocate(array: { kind: "float32" | "float64" | "uint32"; length: number; once?: true }): object;
-  fill(piece: { array: object; at: number; chunk: Float32Array | Float64Array | Uint32Array }): void;
+  /** Appends; the array can be used when it is full. */
+  fill(piece: { array: object; chunk: Float32Array | Float64Array | Uint32Array }): void;
   seal: Call<object>;
   read: Call<Float32Array | Float64Array | Uint32Array>;
   dispose(what: { array: object }): void;
+  roofs: Call<Roofs>;
   describe(): AddonDescription;
 }
 

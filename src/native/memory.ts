@@ -104,7 +104,7 @@ export class AddonMemory {
     const step = PIECE / values.BYTES_PER_ELEMENT;
     try {
       for (let at = 0; at < values.length; at += step) {
-        this.addon.fill({ array, at, chunk: values.subarray(at, at + step) });
+        this.addon.fill({ array, chunk: values.subarray(at, at + step) });
         if (at + step < values.length) await turn();
         signal?.throwIfAborted();
       }
