@@ -12,12 +12,13 @@ const wait = (ms) => new Promise((resolve) => { setTimeout(resolve, ms); });
  * What a line's `prepare(bench)` returns:
  * - variants: [{ name, isa?, load(kernels) -> { run(), units? }, roof? }]; `load` is set-up for many calls and timed apart, `units`
  *   divides the time of a call (steps of an epoch), `roof` is { name, work, atLeast? } with `work` in flop or bytes a unit.
- * - peers: [{ form, program, options } or { form, command, args }], `form` "usual" or "strong".
+ * - peers: [{ form, program, options, compare? } or { form, compile() -> path, options }], `form` "usual" or "strong".
  * - goals: [{ variant, form, atLeast }] of ratios.
- * - check(results, bench) -> one sentence; throws where the answers differ. `results` holds ours by name of the variant.
+ * - check(results, answersOf) -> one sentence; throws where the answers differ. `results` holds ours by name of the variant,
+ *   answersOf(file) what the peers that started left under that name: [{ peer, values }].
  */
 export async function compareLine(line, { threads, runs, folder, roofs, files }, say) {
-  const bench = { threads, folder, ...files };
+  const bench = { threads, folder, ...files, answers: [] };
   const found = { id: line.id, title: line.title, threads, setup: [], rows: [], roofs: [], scaling: [], notes: [] };
   const contenders = [], peers = [];
   try {
@@ -42,16 +43,19 @@ export async function compareLine(line, { threads, runs, folder, roofs, files },
       }
     }
     if (contenders.length === 0) return found;
-    for (const wanted of work.peers) {
+    for (const [number, wanted] of work.peers.entries()) {
       try {
-        const peer = wanted.command ? await Peer.start(wanted.command, wanted.args) : await Peer.python(wanted.program, { folder, threads, ...wanted.options });
+        const given = { folder, threads, number, ...wanted.options };
+        const peer = wanted.compile ? await Peer.start(wanted.compile(), [JSON.stringify(given)]) : await Peer.python(wanted.program, given);
         peers.push(peer);
+        if (wanted.compare !== false) bench.answers.push({ number, name: peer.name });
         contenders.push({ name: peer.name, form: wanted.form, units: 1, go: () => peer.go() });
       } catch (error) {
         found.notes.push(`${wanted.form} form: ${error.message}`);
       }
     }
-    found.check = await work.check(results, bench);
+    const answersOf = (file) => bench.answers.map(({ number, name }) => ({ peer: name, values: bench.read(`${number}.${file}`) }));
+    found.check = work.check(results, answersOf) || "no peer's answer to compare with";
     say(`   ${found.check}`);
     for (const one of contenders) one.wall = [], one.cpu = [];
     for (let round = 0; round < runs; round++) {

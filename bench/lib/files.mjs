@@ -13,18 +13,15 @@ export function arrayFiles(folder) {
       this.write(`${name}.offsets.u32`, csr.offsets);
       this.write(`${name}.columns.u32`, csr.columns);
     },
-    /** Undefined where no peer wrote it. */
     read(name) {
-      let bytes;
-      try {
-        bytes = readFileSync(join(folder, name));
-      } catch {
-        return undefined;
-      }
+      const bytes = readFileSync(join(folder, name));
       return new TYPES[name.split(".").pop()](bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.length));
     },
   };
 }
+
+/** `close` against every peer's answer. */
+export const closeToAll = (what, ours, answers, tolerance) => answers.map(({ peer, values }) => close(`${what} and ${peer}`, ours, values, tolerance)).join("; ");
 
 /** Largest difference relative to the largest value. @throws Error above `tolerance`. */
 export function close(what, ours, theirs, tolerance) {
@@ -35,5 +32,5 @@ export function close(what, ours, theirs, tolerance) {
     scale = Math.max(scale, Math.abs(theirs[at]));
   }
   if (!(most <= tolerance * scale)) throw new Error(`${what}: answers differ by ${most} of ${scale}`);
-  return `${what} agrees to ${(most / scale).toExponential(0)}`;
+  return `${what}: ${most === 0 ? "equal" : `equal to ${(most / scale).toExponential(0)}`}`;
 }

@@ -1,5 +1,5 @@
 import { normals } from "../lib/data.mjs";
-import { close } from "../lib/files.mjs";
+import { closeToAll } from "../lib/files.mjs";
 
 const USERS = 1000, CANDIDATES = 50, HISTORY = 165, DIMENSION = 64, HEADS = 8, TOP = 10;
 
@@ -24,10 +24,7 @@ function prepare({ form, output, goals }) {
       }],
       peers: [peer("usual", USERS), peer("strong", 8)],
       goals: [{ variant: form, form: "usual", atLeast: goals[0] }, { variant: form, form: "strong", atLeast: goals[1] }],
-      check: (results) => {
-        const theirs = bench.read(`${form}.f32`);
-        return theirs ? close("weights", results[form].weights, theirs, 1e-5) : "no peer's answer to compare with";
-      },
+      check: (results, answersOf) => closeToAll("weights", results[form].weights, answersOf("weights.f32"), 1e-5),
     };
   };
 }

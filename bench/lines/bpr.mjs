@@ -38,7 +38,7 @@ async function prepare(bench) {
     variants: [variant("deterministic, batch 8,192", "batch", 0.05 * BATCH / 8), variant("hogwild", "hogwild", 0.05)],
     peers: [
       { form: "usual", program: "bpr", options },
-      { form: "strong", command: compiled(bench.folder), args: [JSON.stringify({ folder: bench.folder, threads: bench.threads, ...options })] },
+      { form: "strong", compile: () => compiled(bench.folder), options },
     ],
     goals: [{ variant: "deterministic, batch 8,192", form: "any", atLeast: 3 }, { variant: "hogwild", form: "any", atLeast: 5 }],
     check: (results) => `loss of the first epoch ${Object.entries(results).map(([name, { losses }]) => `${losses[0].toFixed(4)} (${name})`).join(", ")}; draws differ from the peer's, so parameters are not compared`,

@@ -1,5 +1,5 @@
 import { normals, positives } from "../lib/data.mjs";
-import { close } from "../lib/files.mjs";
+import { closeToAll } from "../lib/files.mjs";
 
 const DIMENSION = 64, BATCH = 2048, LAYERS = 3, HOPS = 10;
 
@@ -44,12 +44,8 @@ function propagation({ layers, units, form }) {
       variants: [variant("float32", "float32", 4), variant("bf16 operand", "bf16", 2)],
       peers: [{ form: "COO", program: "graph", options: { ...options, layout: "coo" } }, { form: "CSR", program: "graph", options: { ...options, layout: "csr" } }],
       goals: form === "hop" ? [{ variant: "float32", form: "any", atLeast: 7 }, { variant: "bf16 operand", form: "any", atLeast: 11 }] : [],
-      check: (results) => {
-        const theirs = bench.read(form === "hop" ? "hop.f32" : "propagated.f32");
-        if (!theirs) return "no peer's answer to compare with";
-        return Object.entries(results).map(([name, ours]) =>
-          close(name, form === "hop" ? hopOf(parameters, ours) : ours, theirs, name === "float32" ? 1e-5 : 1e-2)).join("; ");
-      },
+      check: (results, answersOf) => Object.entries(results).map(([name, ours]) =>
+        closeToAll(name, form === "hop" ? hopOf(parameters, ours) : ours, answersOf("product.f32"), name === "float32" ? 1e-5 : 1e-2)).join("; "),
     };
   };
 }

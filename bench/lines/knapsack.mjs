@@ -14,13 +14,11 @@ async function prepare(bench) {
     variants: [{ name: "float64", load: async (kernels) => ({ run: () => kernels.knapsack(input) }) }],
     peers: [{ form: "usual", program: "knapsack", options: { instances: INSTANCES, categories: CATEGORIES, levels: LEVELS, capacity: CAPACITY } }],
     goals: [{ variant: "float64", form: "usual", atLeast: 17 }],
-    check: ({ float64 }) => {
-      const levels = bench.read("levels.u32");
-      if (!levels) return "no peer's answer to compare with";
+    check: ({ float64 }, answersOf) => answersOf("levels.u32").map(({ peer, values: levels }) => {
       const totals = new Float64Array(INSTANCES);
       levels.forEach((level, at) => { totals[Math.floor(at / CATEGORIES)] += values[at * LEVELS + level - 1]; });
-      return close("totals", float64.totals, totals, 1e-6);
-    },
+      return close(`totals and ${peer}`, float64.totals, totals, 1e-6);
+    }).join("; "),
   };
 }
 

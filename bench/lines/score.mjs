@@ -40,19 +40,11 @@ function prepare({ shape, userCount, itemCount, masked, forms, goals, variants }
         },
       })),
       peers: forms.map(({ form, masks = masked, name, block }) => ({
-        form, program: "score", options: { form: name, block, masked: masks, dimension: DIMENSION, k: K },
+        form, program: "score", compare: masks === masked, options: { form: name, block, masked: masks, dimension: DIMENSION, k: K },
       })),
       goals,
-      check: (results) => {
-        const said = [];
-        for (const [name, { items: lists }] of Object.entries(results)) {
-          for (const { name: peer, masks = masked } of forms) {
-            const theirs = bench.read(`${peer}.items.u32`);
-            if (theirs && masks === masked) said.push(checkLists(`${name} and ${peer}`, lists, theirs, users, items));
-          }
-        }
-        return said.join("; ") || "no peer's lists to compare with";
-      },
+      check: (results, answersOf) => Object.entries(results).flatMap(([name, { items: lists }]) =>
+        answersOf("lists.u32").map(({ peer, values }) => checkLists(`${name} and ${peer}`, lists, values, users, items))).join("; "),
     };
   };
 }

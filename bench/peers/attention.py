@@ -22,10 +22,7 @@ def work():
 
 
 def answer(_):
-    if form == 'mean':
-        save('mean.f32', mean.numpy())
-    else:
-        save('top.f32', weights.numpy())
+    save('weights.f32', (mean if form == 'mean' else weights).numpy())
 
 
 serve(f'torch {torch.__version__}, {"all" if block >= n else block} users at a time', work, answer)

@@ -33,10 +33,10 @@ def propagate(x):
 
 if form == 'hop':
     with torch.no_grad():
-        serve(peer, lambda: product(E0), lambda x: save('hop.f32', x.numpy()))
+        serve(peer, lambda: product(E0), lambda x: save('product.f32', x.numpy()))
 elif form == 'propagate':
     with torch.no_grad():
-        serve(peer, lambda: propagate(E0), lambda x: save('propagated.f32', x.numpy()))
+        serve(peer, lambda: propagate(E0), lambda x: save('product.f32', x.numpy()))
 else:
     users, items = torch.nn.Embedding(U, d), torch.nn.Embedding(I, d)
     with torch.no_grad():

@@ -1,5 +1,6 @@
 """Hessian-vector product of the full-batch BPR loss on E = S E0, in float64. Forms: "autograd" (double backward, as code is
-usually written) and "closed" (the same product written out by hand, no autograd)."""
+usually written) and "closed" (the same product written out
+by hand, no autograd, in blocks)."""
 from protocol import load, need, np, option, rows_of, save, serve
 
 torch = need('torch', 'apt-get install python3-torch')
@@ -15,6 +16,11 @@ E0 = torch.from_numpy(load('parameters.f32', U + I, d).astype(np.float64))
 v = torch.from_numpy(load('vector.f64', U + I, d))
 users, items, negatives = (torch.from_numpy(load(f'{name}.u32').astype(np.int64)) for name in ('users', 'items', 'negatives'))
 items, negatives = items + U, negatives + U
+
+
+def rows(x, numbers):
+    """As x[numbers], with a derivative that is several times faster."""
+    return torch.nn.functional.embedding(numbers, x)
 
 
 class Product(torch.autograd.Function):
@@ -38,25 +44,27 @@ def propagate(x, product):
 def autograd():
     x = E0.clone().requires_grad_(True)
     E = propagate(x, Product.apply)
-    a = E[users]
-    loss = torch.nn.functional.softplus((a * (E[negatives] - E[items])).sum(1)).mean() + decay / 2 * x.pow(2).sum()
+    a = rows(E, users)
+    loss = torch.nn.functional.softplus((a * (rows(E, negatives) - rows(E, items))).sum(1)).mean() + decay / 2 * x.pow(2).sum()
     g, = torch.autograd.grad(loss, x, create_graph=True)
     return torch.autograd.grad((g * v).sum(), x)[0]
 
 
 def closed():
     hop = lambda x: torch.sparse.mm(A, x)
-    E, V = propagate(E0, hop), propagate(v, hop)
-    a, b = E[users], E[items] - E[negatives]
-    da, db = V[users], V[items] - V[negatives]
-    s = torch.sigmoid(-(a * b).sum(1, keepdim=True))
-    first, second = -s / len(users), s * (1 - s) / len(users)     # derivatives of softplus(-x) by x
-    dx = (da * b).sum(1, keepdim=True) + (a * db).sum(1, keepdim=True)
-    gu, gi = second * dx * b + first * db, second * dx * a + first * da
-    out = torch.zeros_like(E0)
-    out.index_add_(0, users, gu)
-    out.index_add_(0, items, gi)
-    out.index_add_(0, negatives, -gi)
+    E, V, out = propagate(E0, hop), propagate(v, hop), torch.zeros_like(E0)
+    # In blocks that stay in the cache, and by index_put_: several times faster than all at once or by index_add_.
+    for at in range(0, len(users), 8192):
+        u, i, j = users[at:at + 8192], items[at:at + 8192], negatives[at:at + 8192]
+        a, b = rows(E, u), rows(E, i) - rows(E, j)
+        da, db = rows(V, u), rows(V, i) - rows(V, j)
+        s = torch.sigmoid(-(a * b).sum(1, keepdim=True))
+        first, second = -s / len(users), s * (1 - s) / len(users)     # derivatives of softplus(-x) by x
+        dx = second * ((da * b).sum(1, keepdim=True) + (a * db).sum(1, keepdim=True))
+        gi = dx * a + first * da
+        out.index_put_((u,), dx * b + first * db, accumulate=True)
+        out.index_put_((i,), gi, accumulate=True)
+        out.index_put_((j,), -gi, accumulate=True)
     return propagate(out, hop) + decay * v
 
 

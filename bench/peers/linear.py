@@ -31,10 +31,10 @@ if form in ('gram-sparse', 'gram-dense', 'cooccurrence'):
     offsets, columns = load('positives.offsets.u32'), load('positives.columns.u32')
     X = sp.csr_matrix((np.ones(len(columns), np.float32), columns.astype(np.int32), offsets.astype(np.int32)), shape=(len(offsets) - 1, n))
     if form == 'gram-sparse':
-        serve(label, lambda: X.T @ X, lambda g: save('gram.u32', triangle(g.toarray())))
+        serve(label, lambda: X.T @ X, lambda g: save('counts.u32', triangle(g.toarray())))
     elif form == 'gram-dense':
         dense = X.toarray()
-        serve(label, lambda: blas.ssyrk(1, dense.T, lower=1), lambda g: save('gram.u32', triangle(g)))
+        serve(label, lambda: blas.ssyrk(1, dense.T, lower=1), lambda g: save('counts.u32', triangle(g)))
     else:
         k = option('k')
 
@@ -46,7 +46,7 @@ if form in ('gram-sparse', 'gram-dense', 'cooccurrence'):
             order = np.argsort(-counts, axis=1)
             return np.take_along_axis(best, order, 1), np.take_along_axis(counts, order, 1)
 
-        serve(label, work, lambda found: save('cooccurrence.u32', found[1]))
+        serve(label, work, lambda found: save('counts.u32', found[1]))
 elif form in ('inverse', 'numpy-inverse'):
     A = np.asfortranarray(square(load('matrix.f64')))
 
@@ -58,7 +58,7 @@ elif form in ('inverse', 'numpy-inverse'):
         assert bad == 0 and worse == 0
         return inverse
 
-    serve(label, work, lambda P: save('inverse.f64', triangle(P)))
+    serve(label, work, lambda P: save('matrix.f64', triangle(P)))
 else:
     P = np.asfortranarray(square(load('matrix.f64')))
     V = load('vectors.f64', -1, n)  # every weight is `weight`
@@ -75,4 +75,4 @@ else:
         else:
             blas.dsyrk(weight, V.T, beta=1, c=P, lower=1, overwrite_c=1)
 
-    serve(label, work, lambda _: save('updated.f64', triangle(P)))
+    serve(label, work, lambda _: save('matrix.f64', triangle(P)))

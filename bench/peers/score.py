@@ -10,7 +10,7 @@ if masked:
 
 
 def answer(lists):
-    save(f'{form}.items.u32', lists)
+    save('lists.u32', lists)
 
 
 if form == 'torch':
