@@ -7,18 +7,36 @@ namespace cragru {
 namespace cpu {
 namespace CRAGRU_ISA_NAMESPACE {
 
-// Vectors of one panel: as many sums as the registers hold (32 with AVX-512, else 16), for 4 users.
-#if defined(__AVX512F__)
-enum { PANEL_VECTORS = 6 };
-#elif defined(__AVX2__)
-enum { PANEL_VECTORS = 3 };
-#else
-enum { PANEL_VECTORS = 2 };
-#endif
-enum { PANEL_ITEMS = PANEL_VECTORS * LANES };
+double dotRows(const float* a, const float* b, size_t dimension);
 
-void packPanel(const float* items, size_t count, size_t dimension, double* panel);
-void scorePanel(const double* users, const double* panel, size_t dimension, const float* thresholds, float* scores, uint64_t* above);
+// scoreTopK
+enum { PANEL_VECTORS = 3, PANEL_ITEMS = PANEL_VECTORS * WIDE_LANES };
+size_t floatUserBytes(size_t dimension);
+size_t floatPanelBytes(size_t dimension);
+void packFloatUsers(const float* rows, size_t count, size_t dimension, void* packed, ScoreGroup* facts);
+void packFloatPanel(const float* rows, size_t count, size_t dimension, void* packed, const ScorePanels* facts, size_t panel);
+uint32_t floatTile(const void* users, const ScoreGroup* group, const void* packed, const ScorePanels* facts, size_t panel, size_t dimension,
+                   const float* thresholds, void* values, void* bases);
+void floatFold(const void* values, size_t stride, size_t panels, const float* errors, const float* scales, const uint64_t* seen,
+               size_t seenStride, size_t folds, float* maxima);
+size_t floatTake(const void* values, const void* base, size_t stride, size_t panels, const float* errors, const float* scales, float threshold,
+                 const uint64_t* seen, size_t seenStride, uint32_t firstItem, const ScoreCandidates* to, size_t* count, size_t room);
+size_t integerUserBytes(size_t dimension);
+size_t integerPanelBytes(size_t dimension);
+void packIntegerUsers(const float* rows, size_t count, size_t dimension, void* packed, ScoreGroup* facts);
+void packIntegerPanel(const float* rows, size_t count, size_t dimension, void* packed, const ScorePanels* facts, size_t panel);
+uint32_t integerTile(const void* users, const ScoreGroup* group, const void* packed, const ScorePanels* facts, size_t panel, size_t dimension,
+                     const float* thresholds, void* values, void* bases);
+void integerFold(const void* values, size_t stride, size_t panels, const float* errors, const float* scales, const uint64_t* seen,
+                 size_t seenStride, size_t folds, float* maxima);
+size_t integerTake(const void* values, const void* base, size_t stride, size_t panels, const float* errors, const float* scales, float threshold,
+                   const uint64_t* seen, size_t seenStride, uint32_t firstItem, const ScoreCandidates* to, size_t* count, size_t room);
+void scoreItems(const float* user, const float* items, const uint32_t* numbers, size_t count, size_t dimension, float* scores);
+void boundPanels(const ScoreGroup* group, size_t user, const ScorePanels* facts, size_t from, size_t panels, float* errors, float* scales);
+float kthLargest(const float* values, size_t count, size_t k, size_t slack);
+size_t keepReaching(const ScoreCandidates* list, size_t count, float threshold);
+void rankCandidates(const float* scores, size_t count, uint32_t* places);
+
 void scaleRows(const float* scales, const float* input, size_t dimension, size_t from, size_t to, float* output);
 void hopRows(const uint32_t* offsets, const uint32_t* columns, const float* scales, const float* scaled, const float* base, size_t dimension,
              size_t from, size_t to, int last, float divisor, float* output);

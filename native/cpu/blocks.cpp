@@ -4,12 +4,27 @@
 namespace cragru {
 namespace cpu {
 
+namespace CRAGRU_ISA_NAMESPACE {
+static const ScoreBlocks SCORE_BLOCKS = {
+    PANEL_ITEMS,
+    {floatUserBytes, floatPanelBytes, packFloatUsers, packFloatPanel, floatTile, floatFold, floatTake},
+#if defined(__AVX512VNNI__)
+    {integerUserBytes, integerPanelBytes, packIntegerUsers, packIntegerPanel, integerTile, integerFold, integerTake},
+#else
+    {},
+#endif
+    scoreItems,
+    boundPanels,
+    kthLargest,
+    keepReaching,
+    rankCandidates,
+};
+}  // namespace CRAGRU_ISA_NAMESPACE
+
 extern const Blocks CRAGRU_JOIN(blocks_, ISA);
 const Blocks CRAGRU_JOIN(blocks_, ISA) = {
     CRAGRU_QUOTE(ISA),
-    CRAGRU_ISA_NAMESPACE::PANEL_ITEMS,
-    CRAGRU_ISA_NAMESPACE::packPanel,
-    CRAGRU_ISA_NAMESPACE::scorePanel,
+    CRAGRU_ISA_NAMESPACE::SCORE_BLOCKS,
     CRAGRU_ISA_NAMESPACE::scaleRows,
     CRAGRU_ISA_NAMESPACE::hopRows,
     CRAGRU_ISA_NAMESPACE::coefficients,

@@ -5,6 +5,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "score.h"
+
 namespace cragru {
 namespace cpu {
 
@@ -21,18 +23,9 @@ struct Step {
   double regularisation;  // L2 weight times share of the batch
 };
 
-constexpr size_t SCORE_USERS = 4;
-
 struct Blocks {
   const char* name;
-  // Items in one packed panel, at most 64; panels are [dimension][panelItems] doubles.
-  size_t panelItems;
-
-  // items [count <= panelItems, dimension] -> panel, missing items as zeros.
-  void (*packPanel)(const float* items, size_t count, size_t dimension, double* panel);
-  // Scores of 4 users [4, dimension] against a panel -> scores [4, panelItems]; above[u] gets a bit for each score that is
-  // strictly greater than threshold[u].
-  void (*scorePanel)(const double* users, const double* panel, size_t dimension, const float* thresholds, float* scores, uint64_t* above);
+  ScoreBlocks score;
 
   // output[at] = scale of its row * input[at] for rows from .. to.
   void (*scaleRows)(const float* scales, const float* input, size_t dimension, size_t from, size_t to, float* output);
