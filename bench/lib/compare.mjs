@@ -12,7 +12,7 @@ const wait = (ms) => new Promise((resolve) => { setTimeout(resolve, ms); });
  * What a line's `prepare(bench)` returns:
  * - variants: [{ name, isa?, load(kernels) -> { run(), units? }, roof? }]; `load` is set-up for many calls and timed apart, `units`
  *   divides the time of a call (steps of an epoch), `roof` is { name, work, atLeast? } with `work` in flop or bytes a unit.
- * - peers: [{ form, program, options, compare? } or { form, compile() -> path, options }], `form` "usual" or "strong".
+ * - peers: [{ form, program, options, compare? } or { form, command() -> path, args }], `form` "usual" or "strong".
  * - goals: [{ variant, form, atLeast }] of ratios.
  * - check(results, answersOf) -> one sentence; throws where the answers differ. `results` holds ours by name of the variant,
  *   answersOf(file) what the peers that started left under that name: [{ peer, values }].
@@ -45,8 +45,7 @@ export async function compareLine(line, { threads, runs, folder, roofs, files },
     if (contenders.length === 0) return found;
     for (const [number, wanted] of work.peers.entries()) {
       try {
-        const given = { folder, threads, number, ...wanted.options };
-        const peer = wanted.compile ? await Peer.start(wanted.compile(), [JSON.stringify(given)]) : await Peer.python(wanted.program, given);
+        const peer = wanted.command ? await Peer.start(wanted.command(), wanted.args.map(String)) : await Peer.python(wanted.program, { folder, threads, number, ...wanted.options });
         peers.push(peer);
         if (wanted.compare !== false) bench.answers.push({ number, name: peer.name });
         contenders.push({ name: peer.name, form: wanted.form, units: 1, go: () => peer.go() });

@@ -1,5 +1,4 @@
 import { execFileSync } from "node:child_process";
-import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { normals, positives } from "../lib/data.mjs";
@@ -9,9 +8,8 @@ const SEQUENTIAL = fileURLToPath(new URL("../peers/sequential_bpr.cpp", import.m
 
 /** The sequential program, compiled here for this very processor: the strong form. */
 function compiled(folder) {
-  if (!existsSync(SEQUENTIAL)) throw new Error(`${SEQUENTIAL} is missing`);
   const program = join(folder, "sequential_bpr");
-  execFileSync("c++", ["-std=c++17", "-O3", "-march=native", SEQUENTIAL, "-o", program, "-pthread"]);
+  execFileSync("c++", ["-std=c++17", "-O3", "-march=native", "-ffast-math", SEQUENTIAL, "-o", program, "-pthread"], { stdio: ["ignore", "ignore", "pipe"] });
   return program;
 }
 
@@ -38,7 +36,7 @@ async function prepare(bench) {
     variants: [variant("deterministic, batch 8,192", "batch", 0.05 * BATCH / 8), variant("hogwild", "hogwild", 0.05)],
     peers: [
       { form: "usual", program: "bpr", options },
-      { form: "strong", compile: () => compiled(bench.folder), options },
+      { form: "strong", command: () => compiled(bench.folder), args: [bench.folder, userCount, itemCount, DIMENSION, bench.threads] },
     ],
     goals: [{ variant: "deterministic, batch 8,192", form: "any", atLeast: 3 }, { variant: "hogwild", form: "any", atLeast: 5 }],
     check: (results) => `loss of the first epoch ${Object.entries(results).map(([name, { losses }]) => `${losses[0].toFixed(4)} (${name})`).join(", ")}; draws differ from the peer's, so parameters are not compared`,
