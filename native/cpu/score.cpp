@@ -46,7 +46,6 @@ struct Block {
 struct Workspace {
   Block block;
   std::vector<uint32_t> values;
-  std::vector<uint64_t> seen;
   std::vector<float> errors, scales, maxima;
   ListScratch scratch;
 };
@@ -193,14 +192,15 @@ class Scorer {
         float* thresholds = block.thresholds.data() + group * SCORE_GROUP;
         uint32_t bases[SCORE_GROUP];
         uint32_t found = pass.tile(block.users.data() + group * userBytes, &block.groups[group], slab_.panels.data() + panel * bytes, &slab_.at, panel,
-                                   input_.dimension, thresholds, space.values.data(), bases);
+                                   input_.dimension, thresholds, space.values.data(), blocks_.panelItems, bases);
         for (; found; found &= found - 1) {
           const size_t user = size_t(__builtin_ctz(found));
           UserList& list = block.lists[group * SCORE_GROUP + user];
           float error, scale;
           blocks_.boundPanels(&block.groups[group], user, &slab_.at, panel, 1, &error, &scale);
-          const uint64_t seen = maker_.hidden(list, firstItem);
-          maker_.offer(list, pass, space.values.data() + user * blocks_.panelItems, bases + user, 0, 1, &error, &scale, &seen, 0, firstItem, space.scratch);
+          uint32_t* values = space.values.data() + user * blocks_.panelItems;
+          maker_.hide(list, pass, values, firstItem, 1);
+          maker_.offer(list, pass, values, bases + user, 1, &error, &scale, firstItem, space.scratch);
           thresholds[user] = list.threshold;
         }
       }
@@ -210,9 +210,9 @@ class Scorer {
   // The first panels for OPENING_USERS users: all values are kept until maxima over few of them give each user a threshold.
   void open(Block& block, const ScorePass& pass, size_t firstUser, Workspace& space) {
     const size_t users = std::min(OPENING_USERS, block.lists.size() - firstUser), groups = (users + SCORE_GROUP - 1) / SCORE_GROUP;
-    const size_t panelItems = blocks_.panelItems, stride = groups * SCORE_GROUP * panelItems;
+    const size_t panelItems = blocks_.panelItems, stride = openingPanels_ * panelItems;
     const size_t bytes = pass.panelBytes(input_.dimension), userBytes = pass.userBytes(input_.dimension);
-    space.values.resize(std::max(space.values.size(), openingPanels_ * stride));
+    space.values.resize(std::max(space.values.size(), groups * SCORE_GROUP * stride));
     reserve(space);
     for (size_t panel = 0; panel < openingPanels_; panel++) {
       if (panel % 16 == 0) run_.check();
@@ -220,33 +220,32 @@ class Scorer {
         const size_t at = firstUser / SCORE_GROUP + group;
         uint32_t bases[SCORE_GROUP];
         pass.tile(block.users.data() + at * userBytes, &block.groups[at], slab_.panels.data() + panel * bytes, &slab_.at, panel, input_.dimension,
-                  nullptr, space.values.data() + panel * stride + group * SCORE_GROUP * panelItems, bases);
+                  nullptr, space.values.data() + group * SCORE_GROUP * stride + panel * panelItems, stride, bases);
       }
     }
     for (size_t user = 0; user < users; user++) {
       const size_t at = firstUser + user;
       if (reach(block, at) == 0) continue;
       blocks_.boundPanels(&block.groups[at / SCORE_GROUP], at % SCORE_GROUP, &slab_.at, 0, openingPanels_, space.errors.data(), space.scales.data());
-      offerOpening(block.lists[at], pass, space.values.data() + user * panelItems, stride, openingPanels_, 0, space);
+      offerOpening(block.lists[at], pass, space.values.data() + user * stride, openingPanels_, 0, space);
       block.thresholds[at] = block.lists[at].threshold;
     }
   }
 
   void reserve(Workspace& space) const {
-    space.seen.resize(openingPanels_);
     space.errors.resize(openingPanels_);
     space.scales.resize(openingPanels_);
     space.maxima.resize(folds_ * blocks_.panelItems);
   }
 
-  void offerOpening(UserList& list, const ScorePass& pass, const void* values, size_t stride, size_t panels, size_t firstItem, Workspace& space) {
-    for (size_t panel = 0; panel < panels; panel++) space.seen[panel] = maker_.hidden(list, firstItem + panel * blocks_.panelItems);
+  void offerOpening(UserList& list, const ScorePass& pass, uint32_t* values, size_t panels, size_t firstItem, Workspace& space) {
+    maker_.hide(list, pass, values, firstItem, panels);
     if (list.count < input_.k) {
       const size_t folds = std::min(folds_, panels);
-      pass.fold(values, stride, panels, space.errors.data(), space.scales.data(), space.seen.data(), 1, folds, space.maxima.data());
+      pass.fold(values, panels, space.errors.data(), space.scales.data(), folds, space.maxima.data());
       maker_.raise(list, space.maxima.data(), folds * blocks_.panelItems);
     }
-    maker_.offer(list, pass, values, nullptr, stride, panels, space.errors.data(), space.scales.data(), space.seen.data(), 1, firstItem, space.scratch);
+    maker_.offer(list, pass, values, nullptr, panels, space.errors.data(), space.scales.data(), firstItem, space.scratch);
   }
 
   // The scores themselves as values, with bounds of 0: for few users, and where a pass could leave the finite numbers.
@@ -255,7 +254,7 @@ class Scorer {
     reserve(space);
     std::fill(space.errors.begin(), space.errors.end(), 0.0f);
     std::fill(space.scales.begin(), space.scales.end(), 1.0f);
-    std::vector<float> scores(openingPanels_ * panelItems);
+    space.values.resize(std::max(space.values.size(), openingPanels_ * panelItems));
     const size_t last = slab_.pass ? slab_.lastPanel : panels_;
     for (size_t panel = slab_.pass ? slab_.firstPanel : 0; panel < last; panel += openingPanels_) {
       const size_t panels = std::min(openingPanels_, last - panel), firstItem = panel * panelItems;
@@ -264,8 +263,8 @@ class Scorer {
         if (!block.groups.empty() && reach(block, user) == 0) continue;
         run_.check();
         blocks_.scoreItems(input_.users.data() + list.row * input_.dimension, input_.items.data() + firstItem * input_.dimension, nullptr,
-                           std::min(panels * panelItems, input_.itemCount - firstItem), input_.dimension, scores.data());
-        offerOpening(list, blocks_.floats, scores.data(), panelItems, panels, firstItem, space);
+                           std::min(panels * panelItems, input_.itemCount - firstItem), input_.dimension, reinterpret_cast<float*>(space.values.data()));
+        offerOpening(list, blocks_.floats, space.values.data(), panels, firstItem, space);
       }
     }
   }

@@ -32,16 +32,16 @@ class ListMaker {
 
   // Candidates of one list; a list's arrays are ROOM_PADDING longer.
   size_t room() const { return room_; }
-  static constexpr size_t ROOM_PADDING = 16;
+  static constexpr size_t ROOM_PADDING = 16;  // of vectors
 
   void begin(UserList& list, const ScoreCandidates& at, size_t row) const;
-  // Which items of the panel from `item` on are hidden: masked, or past the last. To be asked in ascending order.
-  uint64_t hidden(UserList& list, size_t item) const;
+  // Hides the masked items, and those past the last, in values of items from `item` on. To be asked in ascending order.
+  void hide(UserList& list, const ScorePass& pass, uint32_t* values, size_t item, size_t panels) const;
   // Lower bounds of different items are known: k of them reach the threshold from now on.
   void raise(UserList& list, const float* lows, size_t count) const;
   // Offers panels of values (ScorePass::take).
-  void offer(UserList& list, const ScorePass& pass, const void* values, const void* base, size_t stride, size_t panels, const float* errors,
-             const float* scales, const uint64_t* seen, size_t seenStride, size_t firstItem, ListScratch& scratch) const;
+  void offer(UserList& list, const ScorePass& pass, const uint32_t* values, const void* base, size_t panels, const float* errors,
+             const float* scales, size_t firstItem, ListScratch& scratch) const;
   void finish(UserList& list, TopK& result, ListScratch& scratch) const;
   // The list of a user of zeros: the first k items.
   void finishZeros(UserList& list, TopK& result) const;
