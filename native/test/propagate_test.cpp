@@ -36,9 +36,9 @@ TEST("propagate: against a dense product") {
 }
 
 TEST("propagate: rows with many neighbours, and with none") {
-  Propagate input = problem(700, 40, 12, 2, 300);
+  Propagate input = problem(400, 30, 12, 2, 800);
   const std::vector<float> result = onAll("propagate, wide rows", input, cpu::propagate);
-  const auto wanted = times(propagator(input.positives, 700, 40, 2), {input.parameters.begin(), input.parameters.end()}, 12);
+  const auto wanted = times(propagator(input.positives, 400, 30, 2), {input.parameters.begin(), input.parameters.end()}, 12);
   for (size_t at = 0; at < wanted.size(); at++) expectNear(result[at], wanted[at], 1e-5, "propagate, wide rows");
   Propagate empty = problem(3, 4, 5, 3, 0);
   const std::vector<float> alone = onAll("propagate, no rows", empty, cpu::propagate);
