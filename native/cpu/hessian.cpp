@@ -68,7 +68,7 @@ class Smoother {
     for (size_t layer = 1; layer <= layers_; layer++) {
       const bool last = layer == layers_;
       each([&](size_t column, size_t slab, size_t from, size_t to) {
-        run.blocks.hopDoubles(graph_.offsets.data(), graph_.columns.data(), scales_.data(), scaled_.data() + rows * column, slab, input + column,
+        run.blocks.curvature.hop(graph_.offsets.data(), graph_.columns.data(), scales_.data(), scaled_.data() + rows * column, slab, input + column,
                               inputStride, from, to, last, double(layers_ + 1), last ? output + column : next_.data() + rows * column,
                               last ? outputStride : slab);
       });
@@ -214,7 +214,7 @@ class Curvature {
       tileOf[user] = uint32_t(tiles_ - 1);
     }
 
-    references_.resize(2 * count);
+    occurrences_.resize(2 * count);
     const size_t items = loss_.itemCount, none = tiles_ * items;
     itemStarts_ = groupEntries(2 * count, none, run_,
                                [&](size_t entry) -> size_t {
@@ -222,7 +222,7 @@ class Curvature {
                                  const uint32_t row = entry % 2 == 1 ? negatives_[entry / 2] : items_[entry / 2];
                                  return wanted_.empty() || wanted_[row] ? tileOf[owners_[entry / 2]] * items + row - users : none;
                                },
-                               [&](size_t slot, size_t entry) { references_[slot] = {uint32_t(entry), owners_[entry / 2]}; });
+                               [&](size_t slot, size_t entry) { occurrences_[slot] = {uint32_t(entry), owners_[entry / 2]}; });
     for (size_t tile = 0; tile < tiles_; tile++) {
       itemBounds_.push_back(boundsOf(itemStarts_.data() + tile * items, items, std::max(ITEM_CHUNK, size_t(itemStarts_[none]) / (32 * tiles_))));
     }
@@ -243,7 +243,7 @@ class Curvature {
   }
 
   void scalars() {
-    eachUser([&](size_t user, size_t from, size_t to, double*) { run_.blocks.curvatureScalars(&samples_, from, to, user, table_.data(), width_); });
+    eachUser([&](size_t user, size_t from, size_t to, double*) { run_.blocks.curvature.scalars(&samples_, from, to, user, table_.data(), width_); });
   }
 
   void bendUsers() {
@@ -252,7 +252,7 @@ class Curvature {
     });
     eachUser([&](size_t user, size_t from, size_t to, double* scratch) {
       double* sums = wanted_.empty() || wanted_[user] ? sums_.data() + user * width_ : nullptr;
-      run_.blocks.bendUser(&samples_, from, to, user, table_.data(), width_, !loss_.gaussNewton, scratch, sums);
+      run_.blocks.curvature.bendUser(&samples_, from, to, user, table_.data(), width_, !loss_.gaussNewton, scratch, sums);
     });
   }
 
@@ -267,7 +267,7 @@ class Curvature {
         for (size_t item = bounds[chunk]; item < bounds[chunk + 1]; item++) {
           for (size_t from = starts[item]; from < starts[item + 1]; from += CALL) {
             if (from > starts[item]) run_.check();
-            run_.blocks.bendItem(references_.data() + from, std::min<size_t>(CALL, starts[item + 1] - from), weights_.data(), table_.data(), width_,
+            run_.blocks.curvature.bendItem(occurrences_.data() + from, std::min<size_t>(CALL, starts[item + 1] - from), weights_.data(), table_.data(), width_,
                                  !loss_.gaussNewton, sums + item * width_);
           }
         }
@@ -287,7 +287,7 @@ class Curvature {
   std::vector<float> labels_;
   std::vector<double> c_, weights_;
   CurvatureSamples samples_{};
-  std::vector<Reference> references_;
+  std::vector<Occurrence> occurrences_;
   // By tile of users, then by item.
   size_t tiles_ = 0;
   std::vector<uint32_t> itemStarts_;
@@ -337,7 +337,7 @@ std::vector<double> hessianProduct(const HessianProduct& input, Run& run) {
 
 ConjugateGradientResult conjugateGradient(const ConjugateGradient& input, Run& run) {
   Curvature curvature(input.loss, input.restricted ? &input.rows : nullptr, run);
-  const cpu::Blocks& blocks = run.blocks;
+  const CurvatureBlocks& blocks = run.blocks.curvature;
   const AlignedVector<double> gradient = curvature.pad(input.gradient.data());
   Vectors vectors(gradient.size(), curvature.width(), run);
   AlignedVector<double> solution(gradient.size(), 0.0), residual = gradient, direction = gradient, product(gradient.size(), 0.0);

@@ -73,15 +73,15 @@ inline void bendUserOf(const CurvatureSamples* samples, size_t from, size_t to, 
 
 // VECTORS registers of one row's sums; the pointers already stand at the columns.
 template <size_t VECTORS, bool FULL>
-inline void bendColumns(const Reference* references, size_t count, const double* weights, const double* table, size_t width, double* sums) {
+inline void bendColumns(const Occurrence* occurrences, size_t count, const double* weights, const double* table, size_t width, double* sums) {
   Doubles kept[VECTORS];
 #pragma GCC unroll 8
   for (size_t v = 0; v < VECTORS; v++) kept[v] = loadDoubles(sums + v * LANES);
   for (size_t at = 0; at < count; at++) {
-    const double* user = table + (size_t)references[at].user * 2 * width;
-    const double* pair = weights + 2 * (size_t)(references[at].entry >> 1);
+    const double* user = table + (size_t)occurrences[at].user * 2 * width;
+    const double* pair = weights + 2 * (size_t)(occurrences[at].entry >> 1);
     // Taking away a sum of two products is adding it with both weights negated.
-    const double sign = references[at].entry & 1u ? -1.0 : 1.0;
+    const double sign = occurrences[at].entry & 1u ? -1.0 : 1.0;
     const Doubles a = everyLane(sign * pair[0]), r = everyLane(sign * pair[1]);
 #pragma GCC unroll 8
     for (size_t v = 0; v < VECTORS; v++) {
@@ -95,11 +95,11 @@ inline void bendColumns(const Reference* references, size_t count, const double*
 }
 
 template <bool FULL>
-inline void bendItemOf(const Reference* references, size_t count, const double* weights, const double* table, size_t width, double* sums) {
+inline void bendItemOf(const Occurrence* occurrences, size_t count, const double* weights, const double* table, size_t width, double* sums) {
   size_t at = 0;
-  for (; at + TILE <= width; at += TILE) bendColumns<8, FULL>(references, count, weights, table + at, width, sums + at);
-  for (; at + TILE / 2 <= width; at += TILE / 2) bendColumns<4, FULL>(references, count, weights, table + at, width, sums + at);
-  for (; at < width; at += LANES) bendColumns<1, FULL>(references, count, weights, table + at, width, sums + at);
+  for (; at + TILE <= width; at += TILE) bendColumns<8, FULL>(occurrences, count, weights, table + at, width, sums + at);
+  for (; at + TILE / 2 <= width; at += TILE / 2) bendColumns<4, FULL>(occurrences, count, weights, table + at, width, sums + at);
+  for (; at < width; at += LANES) bendColumns<1, FULL>(occurrences, count, weights, table + at, width, sums + at);
 }
 
 template <size_t VECTORS>
@@ -152,9 +152,9 @@ void bendUser(const CurvatureSamples* samples, size_t from, size_t to, size_t us
   else bendUserOf<false, false>(samples, from, to, user, table, width, scratch, sums);
 }
 
-void bendItem(const Reference* references, size_t count, const double* weights, const double* table, size_t width, int full, double* sums) {
-  if (full) bendItemOf<true>(references, count, weights, table, width, sums);
-  else bendItemOf<false>(references, count, weights, table, width, sums);
+void bendItem(const Occurrence* occurrences, size_t count, const double* weights, const double* table, size_t width, int full, double* sums) {
+  if (full) bendItemOf<true>(occurrences, count, weights, table, width, sums);
+  else bendItemOf<false>(occurrences, count, weights, table, width, sums);
 }
 
 void hopDoubles(const uint32_t* offsets, const uint32_t* columns, const double* scales, const double* scaled, size_t slab, const double* base,

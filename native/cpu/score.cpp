@@ -67,6 +67,8 @@ class Scorer {
     result_.scores.assign(input.userRows * input.k, -std::numeric_limits<float>::infinity());
     panels_ = (input.itemCount + blocks_.panelItems - 1) / blocks_.panelItems;
     openingPanels_ = std::min(panels_, OPENING_ITEMS / blocks_.panelItems);
+    // The n-th chunk of a catalogue holds about k / n candidates.
+    openingEnd_ = openingPanels_ * std::max<size_t>(1, input.k / 5);
     // Each panel of the opening is a lane of maxima: enough of them that the k-th largest maximum is close to the k-th score.
     folds_ = std::min(openingPanels_, 5 * input.k / blocks_.panelItems + 2);
   }
@@ -179,9 +181,10 @@ class Scorer {
   void walk(Block& block, const ScorePass& pass, Workspace& space) {
     size_t panel = 0;
     const size_t panels = slab_.lastPanel - slab_.firstPanel;
-    if (slab_.firstPanel == 0) {
-      for (size_t user = 0; user < block.lists.size(); user += OPENING_USERS) open(block, pass, user, space);
-      panel = openingPanels_;
+    while (panel < panels && slab_.firstPanel + panel < openingEnd_) {
+      const size_t end = std::min(panels, panel + openingPanels_);
+      for (size_t user = 0; user < block.lists.size(); user += OPENING_USERS) open(block, pass, user, panel, end, space);
+      panel = end;
     }
     const size_t bytes = pass.panelBytes(input_.dimension), userBytes = pass.userBytes(input_.dimension);
     space.values.resize(std::max(space.values.size(), SCORE_GROUP * blocks_.panelItems));
@@ -207,27 +210,28 @@ class Scorer {
     }
   }
 
-  // The first panels for OPENING_USERS users: all values are kept until maxima over few of them give each user a threshold.
-  void open(Block& block, const ScorePass& pass, size_t firstUser, Workspace& space) {
+  // Panels for OPENING_USERS users, all of whose values are kept for a while: until maxima over few of them give each user a
+  // threshold, and because many candidates are found faster in a row of values than tile by tile.
+  void open(Block& block, const ScorePass& pass, size_t firstUser, size_t from, size_t to, Workspace& space) {
     const size_t users = std::min(OPENING_USERS, block.lists.size() - firstUser), groups = (users + SCORE_GROUP - 1) / SCORE_GROUP;
     const size_t panelItems = blocks_.panelItems, stride = openingPanels_ * panelItems;
     const size_t bytes = pass.panelBytes(input_.dimension), userBytes = pass.userBytes(input_.dimension);
     space.values.resize(std::max(space.values.size(), groups * SCORE_GROUP * stride));
     reserve(space);
-    for (size_t panel = 0; panel < openingPanels_; panel++) {
+    for (size_t panel = from; panel < to; panel++) {
       if (panel % 16 == 0) run_.check();
       for (size_t group = 0; group < groups; group++) {
         const size_t at = firstUser / SCORE_GROUP + group;
         uint32_t bases[SCORE_GROUP];
         pass.tile(block.users.data() + at * userBytes, &block.groups[at], slab_.panels.data() + panel * bytes, &slab_.at, panel, input_.dimension,
-                  nullptr, space.values.data() + group * SCORE_GROUP * stride + panel * panelItems, stride, bases);
+                  nullptr, space.values.data() + group * SCORE_GROUP * stride + (panel - from) * panelItems, stride, bases);
       }
     }
     for (size_t user = 0; user < users; user++) {
       const size_t at = firstUser + user;
       if (reach(block, at) == 0) continue;
-      blocks_.boundPanels(&block.groups[at / SCORE_GROUP], at % SCORE_GROUP, &slab_.at, 0, openingPanels_, space.errors.data(), space.scales.data());
-      offerOpening(block.lists[at], pass, space.values.data() + user * stride, openingPanels_, 0, space);
+      blocks_.boundPanels(&block.groups[at / SCORE_GROUP], at % SCORE_GROUP, &slab_.at, from, to - from, space.errors.data(), space.scales.data());
+      offerOpening(block.lists[at], pass, space.values.data() + user * stride, to - from, (slab_.firstPanel + from) * panelItems, space);
       block.thresholds[at] = block.lists[at].threshold;
     }
   }
@@ -294,7 +298,7 @@ class Scorer {
   const ScoreBlocks& blocks_;
   ListMaker maker_;
   TopK result_;
-  size_t panels_, openingPanels_, folds_;
+  size_t panels_, openingPanels_, openingEnd_, folds_;
   Slab slab_;
   std::atomic<size_t> scored_{0};
   std::mutex mutex_;
