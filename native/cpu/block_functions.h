@@ -72,9 +72,8 @@ void solveTile(const double* l, double* c);
 size_t factorTile(double* c);
 
 // hessianProduct, conjugateGradient
-void curvatureScalars(const CurvatureSamples* samples, size_t from, size_t to, size_t user, const double* table, size_t width);
-void bendUser(const CurvatureSamples* samples, size_t from, size_t to, size_t user, const double* table, size_t width, int full, double* scratch,
-              double* sums);
+void bendUser(const CurvatureSamples* samples, size_t from, size_t to, size_t user, const double* table, size_t width, int full, int first,
+              double* scratch, double* sums);
 void bendItem(const Occurrence* occurrences, size_t count, const double* weights, const double* table, size_t width, int full, double* sums);
 void hopDoubles(const uint32_t* offsets, const uint32_t* columns, const double* scales, const double* scaled, size_t slab, const double* base,
                 size_t baseStride, size_t from, size_t to, int last, double divisor, double* output, size_t outputStride);

@@ -19,7 +19,7 @@ static const ScoreBlocks SCORE_BLOCKS = {
     keepReaching,
     rankCandidates,
 };
-static const CurvatureBlocks CURVATURE_BLOCKS = {curvatureScalars, bendUser, bendItem, hopDoubles, innerBlock, addScaled, scaleAndAdd};
+static const CurvatureBlocks CURVATURE_BLOCKS = {bendUser, bendItem, hopDoubles, innerBlock, addScaled, scaleAndAdd};
 static const KMeansBlocks KMEANS_BLOCKS = {PANEL_POINTS, packPoints, assignPanel, addRows};
 }  // namespace CRAGRU_ISA_NAMESPACE
 

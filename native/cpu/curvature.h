@@ -21,12 +21,13 @@ struct Occurrence {
   uint32_t user;
 };
 
+enum { BEND_SAMPLES = 8 };
+
 struct CurvatureBlocks {
-  // The table holds rows [E, S V] of 2 * width values. c and r of samples from .. to, all of one user.
-  void (*scalars)(const CurvatureSamples* samples, size_t from, size_t to, size_t user, const double* table, size_t width);
-  // a of samples from .. to, all of one user, and their terms added to the user's sums [width] unless that is null. scratch [2 * width].
-  void (*bendUser)(const CurvatureSamples* samples, size_t from, size_t to, size_t user, const double* table, size_t width, int full, double* scratch,
-                   double* sums);
+  // The table holds rows [E, S V] of 2 * width values. a of samples from .. to, all of one user, and their terms added to the
+  // user's sums [width] unless that is null. `first` also sets c and r. scratch [BEND_SAMPLES, 2 * width].
+  void (*bendUser)(const CurvatureSamples* samples, size_t from, size_t to, size_t user, const double* table, size_t width, int full, int first,
+                   double* scratch, double* sums);
   // The terms of one item's occurrences added to its sums [width].
   void (*bendItem)(const Occurrence* occurrences, size_t count, const double* weights, const double* table, size_t width, int full, double* sums);
   // hopRows in double, on `slab` (8 or 16) columns: scaled rows lie side by side, base and output in rows of a stride.

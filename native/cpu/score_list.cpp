@@ -45,7 +45,7 @@ void ListMaker::hide(UserList& list, const ScorePass& pass, uint32_t* values, si
 
 void ListMaker::raise(UserList& list, const float* lows, size_t count) const {
   if (count < input_.k) return;
-  list.threshold = std::max(list.threshold, blocks_.kthLargest(lows, count, input_.k, input_.k / 32 + 1));
+  list.threshold = std::max(list.threshold, blocks_.kthLargest(lows, count, input_.k, input_.k / 16 + 1));
 }
 
 void ListMaker::offer(UserList& list, const ScorePass& pass, const uint32_t* values, const void* base, size_t panels, const float* errors,

@@ -205,7 +205,7 @@ static inline float logOf(float value) {
 }
 
 // The logarithm of how many values reach a number falls about linearly, so the first rounds interpolate; the others halve what is
-// left in the order of floats: at most 36 rounds whatever the values are.
+// left in the order of floats: at most 40 rounds whatever the values are.
 float kthLargest(const float* values, size_t count, size_t k, size_t slack) {
   float least = values[0], most = values[0];
   size_t at = 0;
@@ -216,10 +216,15 @@ float kthLargest(const float* values, size_t count, size_t k, size_t slack) {
       mosts = larger(mosts, own);
       leasts = smaller(leasts, own);
     }
+#if defined(__AVX512F__)
+    least = _mm512_reduce_min_ps(leasts);
+    most = _mm512_reduce_max_ps(mosts);
+#else
     for (int lane = 0; lane < WIDE_LANES; lane++) {
       if (leasts[lane] < least) least = leasts[lane];
       if (mosts[lane] > most) most = mosts[lane];
     }
+#endif
   }
   for (; at < count; at++) {
     if (values[at] < least) least = values[at];
@@ -229,20 +234,27 @@ float kthLargest(const float* values, size_t count, size_t k, size_t slack) {
   int64_t low = orderOf(least), high = (int64_t)orderOf(most) + 1;
   size_t reached = count, missed = 0;
   const float aim = logOf((float)k + 0.5f * (float)slack);
+  // Where low was before it moved last; the line goes through both then, else from low to high.
+  float before = 0, beforeLog = 0;
+  int rose = 0;
   for (int round = 0; high - low > 1 && reached > k + slack; round++) {
     int64_t middle = low + (high - low) / 2;
-    if (round < 6) {
-      const float from = valueOf((int32_t)low), to = valueOf((int32_t)(high - 1)), top = logOf((float)reached), bottom = logOf((float)missed + 0.5f);
-      const float guess = from + (to - from) * ((top - aim) / (top - bottom));
-      if (guess > from && guess < to) middle = orderOf(guess);
+    const float from = valueOf((int32_t)low), fromLog = logOf((float)reached);
+    if (round < 8) {
+      const float other = rose ? before : valueOf((int32_t)(high - 1)), otherLog = rose ? beforeLog : logOf((float)missed + 0.5f);
+      const float guess = from + (other - from) * ((fromLog - aim) / (fromLog - otherLog));
+      if (guess > from && guess < valueOf((int32_t)(high - 1))) middle = orderOf(guess);
     }
     const size_t reaching = countReaching(values, count, valueOf((int32_t)middle));
-    if (reaching < k) {
-      high = middle;
-      missed = reaching;
-    } else {
+    rose = reaching >= k;
+    if (rose) {
+      before = from;
+      beforeLog = fromLog;
       low = middle;
       reached = reaching;
+    } else {
+      high = middle;
+      missed = reaching;
     }
   }
   return valueOf((int32_t)low);
