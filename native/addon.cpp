@@ -1,160 +1,44 @@
-// Registration, and the way of each call: copy the arguments, check the copies, queue a job. The exports are the six calls of
-// src/native/kernels.ts; `describe` is not enumerable. What the calls mean is decided in TypeScript.
+// Registration, and the way of each call: copy the arguments, queue a job that checks the copies and computes. The exports are
+// the calls of src/native/kernels.ts; `describe` and what held arrays need are not enumerable. What the calls mean is decided in
+// TypeScript.
 #include <algorithm>
 #include <new>
 #include <stdexcept>
 
-#include "arguments.h"
-#include "check.h"
 #include "cuda/table.h"
-#include "task.h"
+#include "jobs.h"
+#include "readers.h"
 
 namespace cragru {
 
 namespace {
 
 // To be raised together with ADDON_CONTRACT in src/native/addon.ts.
-constexpr int CONTRACT = 1;
-
-template <class Typed, class T>
-Typed toTypedArray(Napi::Env env, const std::vector<T>& values) {
-  Typed array = Typed::New(env, values.size());
-  if (!values.empty()) std::memcpy(array.Data(), values.data(), values.size() * sizeof(T));
-  return array;
-}
-
-Napi::Value present(Napi::Env env, const std::vector<float>& values) { return toTypedArray<Napi::Float32Array>(env, values); }
-
-Napi::Value present(Napi::Env env, const TopK& result) {
-  Napi::Object object = Napi::Object::New(env);
-  object.Set("items", toTypedArray<Napi::Uint32Array>(env, result.items));
-  object.Set("scores", toTypedArray<Napi::Float32Array>(env, result.scores));
-  return object;
-}
-
-Napi::Value present(Napi::Env env, const EpochResult& result) {
-  Napi::Object state = Napi::Object::New(env);
-  state.Set("userCount", double(result.state.userCount));
-  state.Set("itemCount", double(result.state.itemCount));
-  state.Set("dimension", double(result.state.dimension));
-  state.Set("parameters", toTypedArray<Napi::Float32Array>(env, result.state.parameters));
-  state.Set("first", toTypedArray<Napi::Float32Array>(env, result.state.first));
-  state.Set("second", toTypedArray<Napi::Float32Array>(env, result.state.second));
-  state.Set("step", double(result.state.step));
-  Napi::Object object = Napi::Object::New(env);
-  object.Set("state", state);
-  object.Set("losses", toTypedArray<Napi::Float64Array>(env, result.losses));
-  return object;
-}
-
-Napi::Value present(Napi::Env env, const KnapsackResult& result) {
-  Napi::Object object = Napi::Object::New(env);
-  object.Set("choices", toTypedArray<Napi::Uint32Array>(env, result.choices));
-  object.Set("totals", toTypedArray<Napi::Float64Array>(env, result.totals));
-  return object;
-}
-
-template <class Input, class Result>
-class KernelJob : public Job {
- public:
-  using Compute = Result (*)(Input&, Run&);
-
-  KernelJob(Napi::Env env, Input input, Compute compute) : Job(env), input_(std::move(input)), compute_(compute) {}
-
-  void execute(Run& run) override {
-    result_ = compute_(input_, run);
-    input_ = Input();
-  }
-
-  Napi::Value result(Napi::Env env) override { return present(env, result_); }
-
- private:
-  Input input_;
-  Result result_;
-  Compute compute_;
-};
-
-ScoreTopK readScoreTopK(const Arguments& read) {
-  ScoreTopK input;
-  input.users = read.floats("users");
-  input.items = read.floats("items");
-  input.dimension = read.whole("dimension");
-  input.k = read.whole("k");
-  input.masked = read.has("mask");
-  if (input.masked) input.mask = read.csr("mask");
-  return input;
-}
-
-Propagate readPropagate(const Arguments& read) {
-  Propagate input;
-  input.userCount = read.whole("userCount");
-  input.itemCount = read.whole("itemCount");
-  input.dimension = read.whole("dimension");
-  input.layers = read.whole("layers");
-  input.parameters = read.floats("parameters");
-  input.positives = read.csr("positives");
-  return input;
-}
-
-Training readTraining(const Arguments& both) {
-  const Arguments state = both.inner("state"), read = both.inner("input");
-  Training input;
-  input.state.userCount = state.whole("userCount");
-  input.state.itemCount = state.whole("itemCount");
-  input.state.dimension = state.whole("dimension");
-  input.state.parameters = state.floats("parameters");
-  input.state.first = state.floats("first");
-  input.state.second = state.floats("second");
-  input.state.step = state.whole("step");
-  input.positives = read.csr("positives");
-  input.seed = read.word("seed");
-  input.firstEpoch = read.whole("firstEpoch");
-  input.epochs = read.whole("epochs");
-  input.batchCount = read.word("batchCount");
-  input.learningRate = read.number("learningRate");
-  input.regularisation = read.number("regularisation");
-  const std::string optimiser = read.text("optimiser");
-  if (optimiser != "adam" && optimiser != "sgd") throw Error{"NATIVE_RANGE", "optimiser must be \"adam\" or \"sgd\".", ""};
-  input.adam = optimiser == "adam";
-  input.layers = read.whole("layers");
-  return input;
-}
-
-Attention readAttention(const Arguments& read) {
-  Attention input;
-  input.queries = read.floats("queries");
-  input.queryOffsets = read.words("queryOffsets");
-  input.keys = read.floats("keys");
-  input.keyOffsets = read.words("keyOffsets");
-  input.dimension = read.whole("dimension");
-  input.heads = read.whole("heads");
-  if (read.has("bias")) input.bias = read.floats("bias");
-  const std::string output = read.text("output");
-  if (output == "weights") input.output = AttentionOutput::weights;
-  else if (output == "max") input.output = AttentionOutput::max;
-  else if (output == "mean") input.output = AttentionOutput::mean;
-  else throw Error{"NATIVE_RANGE", "output must be \"weights\", \"max\" or \"mean\".", ""};
-  return input;
-}
-
-Knapsack readKnapsack(const Arguments& read) {
-  Knapsack input;
-  input.values = read.doubles("values");
-  input.instances = read.whole("instances");
-  input.categories = read.whole("categories");
-  input.levels = read.whole("levels");
-  input.capacity = read.whole("capacity");
-  const std::string boundary = read.text("boundary");
-  if (boundary != "exact" && boundary != "atMost") throw Error{"NATIVE_RANGE", "boundary must be \"exact\" or \"atMost\".", ""};
-  input.atMost = boundary == "atMost";
-  return input;
-}
+constexpr int CONTRACT = 2;
 
 [[noreturn]] void throwToJs(Napi::Env env, const Error& error) {
   Napi::Error value = Napi::Error::New(env, error.message);
   value.Set("code", Napi::String::New(env, error.code));
   if (!error.hint.empty()) value.Set("hint", Napi::String::New(env, error.hint));
   throw value;
+}
+
+// Runs a body of a call; whatever it throws becomes a JavaScript error with a code.
+template <class Body>
+Napi::Value guarded(Napi::Env env, Body&& body) {
+  try {
+    return body();
+  } catch (const Napi::Error&) {
+    throw;
+  } catch (const Error& error) {
+    throwToJs(env, error);
+  } catch (const std::bad_alloc&) {
+    throwToJs(env, {"NATIVE_MEMORY", "not enough memory for the arguments.", "Pass fewer rows at a time."});
+  } catch (const std::length_error&) {
+    throwToJs(env, {"NATIVE_MEMORY", "an argument is too large.", "Pass fewer rows at a time."});
+  } catch (const std::exception& error) {
+    throwToJs(env, {"NATIVE_FAILED", error.what(), ""});
+  }
 }
 
 }  // namespace
@@ -169,6 +53,18 @@ class Addon : public Napi::Addon<Addon> {
                              InstanceMethod("propagate", &Addon::propagate, napi_enumerable),
                              InstanceMethod("attentionWeights", &Addon::attentionWeights, napi_enumerable),
                              InstanceMethod("knapsack", &Addon::knapsack, napi_enumerable),
+                             InstanceMethod("kmeans", &Addon::kmeans, napi_enumerable),
+                             InstanceMethod("gram", &Addon::gram, napi_enumerable),
+                             InstanceMethod("itemCooccurrence", &Addon::itemCooccurrence, napi_enumerable),
+                             InstanceMethod("cholesky", &Addon::cholesky, napi_enumerable),
+                             InstanceMethod("rankUpdate", &Addon::rankUpdate, napi_enumerable),
+                             InstanceMethod("hessianProduct", &Addon::hessianProduct, napi_enumerable),
+                             InstanceMethod("conjugateGradient", &Addon::conjugateGradient, napi_enumerable),
+                             InstanceMethod("allocate", &Addon::allocate, napi_default),
+                             InstanceMethod("fill", &Addon::fill, napi_default),
+                             InstanceMethod("seal", &Addon::seal, napi_default),
+                             InstanceMethod("read", &Addon::read, napi_default),
+                             InstanceMethod("dispose", &Addon::dispose, napi_default),
                              InstanceMethod("describe", &Addon::describe, napi_default),
                          });
   }
@@ -178,7 +74,6 @@ class Addon : public Napi::Addon<Addon> {
     return start<ScoreTopK, TopK>(info, readScoreTopK, [](ScoreTopK& input, Run& run) { return cpu::scoreTopK(input, run); });
   }
 
-  // BPR arrives as LightGCN with 0 layers.
   Napi::Value train(const Napi::CallbackInfo& info) {
     return start<Training, EpochResult>(info, readTraining, [](Training& input, Run& run) { return cpu::train(std::move(input), run); });
   }
@@ -188,45 +83,136 @@ class Addon : public Napi::Addon<Addon> {
   }
 
   Napi::Value attentionWeights(const Napi::CallbackInfo& info) {
-    return start<Attention, std::vector<float>>(info, readAttention, [](Attention& input, Run& run) { return cpu::attentionWeights(input, run); });
+    return start<Attention, AttentionResult>(info, readAttention, [](Attention& input, Run& run) {
+      AttentionResult result = cpu::attentionWeights(input, run);
+      result.top = input.output == AttentionOutput::top;
+      return result;
+    });
   }
 
   Napi::Value knapsack(const Napi::CallbackInfo& info) {
     return start<Knapsack, KnapsackResult>(info, readKnapsack, [](Knapsack& input, Run& run) { return cpu::knapsack(input, run); });
   }
 
+  Napi::Value kmeans(const Napi::CallbackInfo& info) {
+    return start<KMeans, KMeansRound>(info, readKMeans, [](KMeans& input, Run& run) { return cpu::kmeans(input, run); });
+  }
+
+  Napi::Value gram(const Napi::CallbackInfo& info) {
+    return start<Gram, std::vector<uint32_t>>(info, readGram, [](Gram& input, Run& run) { return cpu::gram(input, run); });
+  }
+
+  Napi::Value itemCooccurrence(const Napi::CallbackInfo& info) {
+    return start<Cooccurrence, CooccurrenceResult>(info, readCooccurrence, [](Cooccurrence& input, Run& run) { return cpu::itemCooccurrence(input, run); });
+  }
+
+  Napi::Value cholesky(const Napi::CallbackInfo& info) {
+    return startMatrix<Cholesky>(info, readCholesky, [](Cholesky& input, Run& run) { cpu::cholesky(input, run); }, false);
+  }
+
+  Napi::Value rankUpdate(const Napi::CallbackInfo& info) {
+    return startMatrix<RankUpdate>(info, readRankUpdate, [](RankUpdate& input, Run& run) { cpu::rankUpdate(input, run); }, true);
+  }
+
+  Napi::Value hessianProduct(const Napi::CallbackInfo& info) {
+    return start<HessianProduct, std::vector<double>>(info, readHessianProduct, [](HessianProduct& input, Run& run) { return cpu::hessianProduct(input, run); });
+  }
+
+  Napi::Value conjugateGradient(const Napi::CallbackInfo& info) {
+    return start<ConjugateGradient, ConjugateGradientResult>(info, readConjugateGradient, [](ConjugateGradient& input, Run& run) { return cpu::conjugateGradient(input, run); });
+  }
+
   // call(input, { isa, threads, progress? }) -> { promise, cancel }
   template <class Input, class Result>
   Napi::Value start(const Napi::CallbackInfo& info, Input (*read)(const Arguments&), Result (*compute)(Input&, Run&)) {
     Napi::Env env = info.Env();
-    try {
-      Input input = read(Arguments(info[0]));
-      check(input);
-      const Arguments control(info[1]);
-      const cpu::Blocks* blocks = cpu::blocksNamed(control.text("isa").c_str());
-      if (blocks == nullptr) throw Error{"NATIVE_ISA", "this instruction set is not available.", ""};
-      const uint64_t threads = control.whole("threads");
-      if (threads < 1 || threads > 256) throw Error{"NATIVE_THREADS", "threads must be from 1 to 256.", ""};
-      auto job = std::make_shared<KernelJob<Input, Result>>(env, std::move(input), compute);
-      job->blocks = blocks;
-      job->threads = unsigned(threads);
-      if (control.has("progress")) {
-        Napi::Value progress = control.get("progress");
-        if (!progress.IsFunction()) throw Error{"NATIVE_INPUT", "progress is not a function.", ""};
-        job->onProgress = Napi::Persistent(progress.As<Napi::Function>());
-      }
-      return queue_.add(env, std::move(job));
-    } catch (const Napi::Error&) {
-      throw;
-    } catch (const Error& error) {
-      throwToJs(env, error);
-    } catch (const std::bad_alloc&) {
-      throwToJs(env, {"NATIVE_MEMORY", "not enough memory for the arguments.", "Pass fewer rows at a time."});
-    } catch (const std::length_error&) {
-      throwToJs(env, {"NATIVE_MEMORY", "an argument is too large.", "Pass fewer rows at a time."});
-    } catch (const std::exception& error) {
-      throwToJs(env, {"NATIVE_FAILED", error.what(), ""});
+    return guarded(env, [&] { return queue(info, std::make_shared<KernelJob<Input, Result>>(env, read(Arguments(info[0])), compute)); });
+  }
+
+  template <class Input>
+  Napi::Value startMatrix(const Napi::CallbackInfo& info, Input (*read)(const Arguments&), void (*compute)(Input&, Run&), bool uncancelled) {
+    Napi::Env env = info.Env();
+    return guarded(env, [&] {
+      const Arguments arguments(info[0]);
+      Input input = read(arguments);
+      std::shared_ptr<Storage<double>> storage;
+      if (HeldArray* held = arguments.heldOf("matrix", HeldArray::Kind::float64)) storage = held->doubles;
+      else input.matrix = arguments.ownDoubles("matrix");
+      return queue(info, std::make_shared<MatrixJob<Input>>(env, std::move(input), std::move(storage), compute, uncancelled));
+    });
+  }
+
+  // Queues a job with the settings in the second argument of its call.
+  Napi::Value queue(const Napi::CallbackInfo& info, std::shared_ptr<Job> job) {
+    const Arguments control(info[1]);
+    job->blocks = cpu::blocksNamed(control.text("isa").c_str());
+    if (job->blocks == nullptr) throw Error{"NATIVE_ISA", "this instruction set is not available.", ""};
+    const uint64_t threads = control.whole("threads");
+    if (threads < 1 || threads > 256) throw Error{"NATIVE_THREADS", "threads must be from 1 to 256.", ""};
+    job->threads = unsigned(threads);
+    if (control.has("progress")) {
+      Napi::Value progress = control.get("progress");
+      if (!progress.IsFunction()) throw Error{"NATIVE_INPUT", "progress is not a function.", ""};
+      job->onProgress = Napi::Persistent(progress.As<Napi::Function>());
     }
+    return queue_.add(info.Env(), std::move(job));
+  }
+
+  // allocate({ kind, length }) -> a held array of zeros
+  Napi::Value allocate(const Napi::CallbackInfo& info) {
+    return guarded(info.Env(), [&] {
+      const Arguments read(info[0]);
+      return HeldArray::allocate(info.Env(), read.text("kind"), read.whole("length"));
+    });
+  }
+
+  // fill({ array, at, chunk })
+  Napi::Value fill(const Napi::CallbackInfo& info) {
+    return guarded(info.Env(), [&] {
+      const Arguments read(info[0]);
+      const size_t at = read.whole("at");
+      HeldArray* held = HeldArray::of(read.get("array"));
+      if (held == nullptr) throw Error{"NATIVE_INPUT", "array is no held array.", ""};
+      held->fill(read.get("chunk"), at);
+      return info.Env().Undefined();
+    });
+  }
+
+  // seal({ values } or { offsets, columns, columnCount }, control) -> job: what is held is sound
+  Napi::Value seal(const Napi::CallbackInfo& info) {
+    return guarded(info.Env(), [&] {
+      const Arguments read(info[0]);
+      auto job = std::make_shared<SealJob>(info.Env());
+      if (read.has("columnCount")) {
+        job->columnCount = read.whole("columnCount");
+        job->csr = {read.words("offsets"), read.words("columns")};
+      } else {
+        const HeldArray& held = HeldArray::alive(read.get("values"));
+        job->floats = Array<float>(held.floats);
+        job->doubles = Array<double>(held.doubles);
+      }
+      return queue(info, std::move(job));
+    });
+  }
+
+  // read({ array }, control) -> job: a typed array
+  Napi::Value read(const Napi::CallbackInfo& info) {
+    return guarded(info.Env(), [&]() -> Napi::Value {
+      const HeldArray& held = HeldArray::alive(Arguments(info[0]).get("array"));
+      if (held.floats) return queue(info, std::make_shared<ReadJob<float>>(info.Env(), held.floats));
+      if (held.doubles) return queue(info, std::make_shared<ReadJob<double>>(info.Env(), held.doubles));
+      return queue(info, std::make_shared<ReadJob<uint32_t>>(info.Env(), held.words));
+    });
+  }
+
+  // dispose({ array }): jobs under way keep the memory until they end
+  Napi::Value dispose(const Napi::CallbackInfo& info) {
+    return guarded(info.Env(), [&] {
+      HeldArray* held = HeldArray::of(Arguments(info[0]).get("array"));
+      if (held == nullptr) throw Error{"NATIVE_INPUT", "array is no held array.", ""};
+      held->dispose(info.Env());
+      return info.Env().Undefined();
+    });
   }
 
   Napi::Value describe(const Napi::CallbackInfo& info) {

@@ -1,12 +1,12 @@
 // Reads arguments from JavaScript objects. Every array is copied at once into memory of our own, before any other property
-// is read: a getter, a transfer or a resize in between cannot pull memory from under a kernel. Contents are checked later, on the
-// copies, by check.h.
+// is read: a getter, a transfer or a resize in between cannot pull memory from under a kernel. A held array is shared instead of
+// copied. Contents are checked later, on the worker thread, by check.h.
 #pragma once
 #include <napi.h>
 
 #include <cstring>
 
-#include "kernels.h"
+#include "held.h"
 
 namespace cragru {
 
@@ -53,13 +53,38 @@ class Arguments {
     return value.As<Napi::String>().Utf8Value();
   }
 
-  std::vector<float> floats(const char* name) const { return copy<float>(name, napi_float32_array); }
-  std::vector<double> doubles(const char* name) const { return copy<double>(name, napi_float64_array); }
-  std::vector<uint32_t> words(const char* name) const { return copy<uint32_t>(name, napi_uint32_array); }
+  Array<float> floats(const char* name) const {
+    const HeldArray* held = heldOf(name, HeldArray::Kind::float32);
+    return held ? Array<float>(held->floats) : Array<float>(copy<float>(name, napi_float32_array));
+  }
+  Array<double> doubles(const char* name) const {
+    const HeldArray* held = heldOf(name, HeldArray::Kind::float64);
+    return held ? Array<double>(held->doubles) : Array<double>(copy<double>(name, napi_float64_array));
+  }
+  Array<uint32_t> words(const char* name) const {
+    const HeldArray* held = heldOf(name, HeldArray::Kind::uint32);
+    return held ? Array<uint32_t>(held->words) : Array<uint32_t>(copy<uint32_t>(name, napi_uint32_array));
+  }
 
   Csr csr(const char* name) const {
     const Arguments value = inner(name);
     return {value.words("offsets"), value.words("columns")};
+  }
+
+  // An array that the kernel changes: a copy, taken from a held one too.
+  std::vector<float> ownFloats(const char* name) const {
+    const HeldArray* held = heldOf(name, HeldArray::Kind::float32);
+    return held ? held->floats->values : copy<float>(name, napi_float32_array);
+  }
+  std::vector<double> ownDoubles(const char* name) const { return copy<double>(name, napi_float64_array); }
+
+  // The held array behind a property, or nothing where a typed array stands there.
+  HeldArray* heldOf(const char* name, HeldArray::Kind kind) const {
+    Napi::Value value = object_.Get(name);
+    if (HeldArray::of(value) == nullptr) return nullptr;
+    HeldArray& held = HeldArray::alive(value);
+    if (held.kind != kind) throw Error{"NATIVE_INPUT", std::string(name) + " is a held array of another kind.", ""};
+    return &held;
   }
 
  private:

@@ -1,16 +1,21 @@
-// An argument array: fixed after it was filled, shared without a copy between a call and a held value.
+// An argument array: fixed while a kernel reads it, shared without a copy between calls and a held value.
 #pragma once
 #include <cstddef>
 #include <memory>
+#include <utility>
 #include <vector>
 
 namespace cragru {
 
-// The memory behind an Array. `checked` says that the contents passed the check for finite numbers.
+// The memory behind an Array, and what is known about it, so that a held value is checked once.
 template <class T>
 struct Storage {
   std::vector<T> values;
-  bool checked = false;
+  // The contents were found finite.
+  bool finite = false;
+  // Columns of a CSR: they passed with these offsets and this number of columns.
+  const void* offsets = nullptr;
+  size_t columnCount = 0;
 };
 
 template <class T>
@@ -26,8 +31,6 @@ class Array {
   const T& operator[](size_t at) const { return storage_->values[at]; }
   const T* begin() const { return data(); }
   const T* end() const { return data() + size(); }
-  const T& back() const { return storage_->values.back(); }
-  bool checked() const { return storage_ && storage_->checked; }
   const std::shared_ptr<Storage<T>>& storage() const { return storage_; }
 
  private:

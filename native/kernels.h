@@ -14,8 +14,6 @@ class Run;  // run.h: threads, cancellation and progress of one call
 struct Csr {
   Array<uint32_t> offsets;
   Array<uint32_t> columns;
-  // Set where the contents were checked against this many columns before (a held CSR).
-  size_t checkedColumns = 0;
 };
 
 // Thrown by kernels and argument checks; becomes a NativeError in TypeScript.
@@ -86,6 +84,7 @@ struct Attention {
 
 struct AttentionResult {
   std::vector<float> weights;
+  bool top = false;            // set by the caller that asked for it
   std::vector<uint32_t> keys;  // of AttentionOutput::top
 };
 
@@ -130,12 +129,14 @@ struct CooccurrenceResult {
 
 struct Cholesky {
   std::vector<double> matrix;  // lower triangle, row by row; its values are the result
+  bool matrixChecked = false;  // a held matrix was checked when it was held
   size_t size = 0;
   bool inverse = false;
 };
 
 struct RankUpdate {
   std::vector<double> matrix;  // lower triangle, row by row; its values are the result
+  bool matrixChecked = false;  // as in Cholesky
   size_t size = 0;
   Array<double> vectors;  // [rank, size]
   Array<double> weights;  // [rank]

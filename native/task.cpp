@@ -9,6 +9,8 @@ int64_t milliseconds() {
 }
 
 constexpr int64_t PROGRESS_EVERY_MS = 50;
+// A millisecond or two of memcpy: what the event loop may be asked for.
+constexpr size_t COPY_AT_ONCE = size_t(8) << 20;
 
 Napi::Error toJs(Napi::Env env, const Error& error) {
   Napi::Error value = Napi::Error::New(env, error.message);
@@ -46,7 +48,10 @@ void Queue::close() {
   wake_.notify_all();
   if (thread_.joinable()) thread_.join();
   // JavaScript handles must go while the environment is alive.
-  for (const std::shared_ptr<Job>& job : open_) job->onProgress.Reset();
+  for (const std::shared_ptr<Job>& job : open_) {
+    job->onProgress.Reset();
+    job->value.Reset();
+  }
   open_.clear();
   messages_ = nullptr;
 }
@@ -79,6 +84,11 @@ void Queue::work() {
       if (stop_) return;
       job = std::move(waiting_.front());
       waiting_.pop_front();
+    }
+    if (!job->copies.list.empty()) {
+      job->copies.run();
+      if (!send(std::move(job), Kind::finished)) return;
+      continue;
     }
     Run run(pool_, job->threads, *job->blocks);
     run.cancelled = &job->cancelled;
@@ -165,23 +175,32 @@ void Queue::cancel(Napi::Env env, const std::shared_ptr<Job>& job) {
 
 void Queue::settle(Napi::Env env, const std::shared_ptr<Job>& job) {
   try {
-    if (!job->settled) {
-      job->settled = true;
-      if (job->error) {
-        job->deferred.Reject(toJs(env, *job->error).Value());
-      } else {
-        Napi::Value value;
-        try {
-          value = job->result(env);
-        } catch (const Napi::Error& error) {
-          job->deferred.Reject(error.Value());
-        }
-        if (!value.IsEmpty()) job->deferred.Resolve(value);
+    if (!job->settled && !job->error && job->value.IsEmpty()) {
+      Napi::Object value = job->result(env, job->copies);
+      if (job->copies.bytes > COPY_AT_ONCE) {
+        job->value = Napi::Persistent(value);
+        std::lock_guard<std::mutex> lock(mutex_);
+        waiting_.push_front(job);
+        wake_.notify_one();
+        return;
       }
+      job->copies.run();
+      job->settled = true;
+      job->deferred.Resolve(value);
+    } else if (!job->settled) {
+      job->settled = true;
+      if (job->error) job->deferred.Reject(toJs(env, *job->error).Value());
+      else job->deferred.Resolve(job->value.Value());
     }
-  } catch (const Napi::Error&) {
-    // The environment is being torn down and runs no JavaScript any more.
+  } catch (const Napi::Error& error) {
+    // An array that could not be made; or the environment is being torn down and runs no JavaScript any more.
+    try {
+      if (!job->settled) job->deferred.Reject(error.Value());
+      job->settled = true;
+    } catch (const Napi::Error&) {
+    }
   }
+  job->value.Reset();
   job->onProgress.Reset();
   open_.erase(job);
   if (open_.empty() && messages_) napi_unref_threadsafe_function(env, messages_);

@@ -5,6 +5,7 @@
 #include <napi.h>
 
 #include <chrono>
+#include <cstring>
 #include <deque>
 #include <memory>
 #include <set>
@@ -13,14 +14,38 @@
 
 namespace cragru {
 
+// Where the bytes of a result go. The typed arrays are made on the JavaScript thread and filled there when they are small, on
+// the queue's thread when they are large. Nobody has seen them yet, so nobody can transfer or resize them meanwhile.
+struct Copies {
+  struct One {
+    void* to;
+    const void* from;
+    size_t bytes;
+  };
+  std::vector<One> list;
+  size_t bytes = 0;
+
+  template <class Typed, class T>
+  Typed array(Napi::Env env, const std::vector<T>& values) {
+    Typed made = Typed::New(env, values.size());
+    if (!values.empty()) list.push_back({made.Data(), values.data(), values.size() * sizeof(T)});
+    bytes += values.size() * sizeof(T);
+    return made;
+  }
+
+  void run() const {
+    for (const One& one : list) std::memcpy(one.to, one.from, one.bytes);
+  }
+};
+
 // One call: made and settled on the JavaScript thread, executed on the queue's thread.
 class Job {
  public:
   virtual ~Job() = default;
   // May throw anything. The result is kept inside.
   virtual void execute(Run& run) = 0;
-  // On the JavaScript thread, after execute returned.
-  virtual Napi::Value result(Napi::Env env) = 0;
+  // On the JavaScript thread, after execute returned: arrays of the right length, and what is to be copied into them.
+  virtual Napi::Object result(Napi::Env env, Copies& copies) = 0;
 
   explicit Job(Napi::Env env) : deferred(Napi::Promise::Deferred::New(env)) {}
 
@@ -32,6 +57,9 @@ class Job {
   std::atomic<bool> cancelled{false};
   bool settled = false;  // JavaScript thread only
   std::unique_ptr<Error> error;
+  // A large result on its way: executed, its arrays made, not yet filled.
+  Copies copies;
+  Napi::ObjectReference value;
 
   // Progress: the latest values, and whether a message about them is on its way (never more than one).
   std::atomic<double> done{0}, total{0};

@@ -1,0 +1,105 @@
+// What the queue executes: a kernel on checked arguments, a kernel that changes a matrix, and the two errands of held arrays.
+#pragma once
+#include "check.h"
+#include "present.h"
+
+namespace cragru {
+
+// check, then compute; both on the queue's thread.
+template <class Input, class Result>
+class KernelJob : public Job {
+ public:
+  using Compute = Result (*)(Input&, Run&);
+
+  KernelJob(Napi::Env env, Input input, Compute compute) : Job(env), input_(std::move(input)), compute_(compute) {}
+
+  void execute(Run& run) override {
+    check(input_, run);
+    result_ = compute_(input_, run);
+    input_ = Input();
+  }
+
+  Napi::Object result(Napi::Env env, Copies& copies) override { return present(env, result_, copies); }
+
+ private:
+  Input input_;
+  Result result_;
+  Compute compute_;
+};
+
+// A kernel that changes a matrix. A held one is taken out of its storage for the time of the work (jobs run one at a time) and put
+// back whatever happens; `uncancelled` work on it runs to its end, since half of it would leave neither the old nor the new matrix.
+template <class Input>
+class MatrixJob : public Job {
+ public:
+  using Compute = void (*)(Input&, Run&);
+
+  MatrixJob(Napi::Env env, Input input, std::shared_ptr<Storage<double>> held, Compute compute, bool uncancelled)
+      : Job(env), input_(std::move(input)), held_(std::move(held)), compute_(compute), uncancelled_(uncancelled) {}
+
+  void execute(Run& run) override {
+    if (!held_) {
+      check(input_, run);
+      compute_(input_, run);
+      result_ = std::move(input_.matrix);
+      return;
+    }
+    struct Loan {
+      std::vector<double>& mine;
+      std::vector<double>& theirs;
+      Loan(std::vector<double>& mine, std::vector<double>& theirs) : mine(mine), theirs(theirs) { mine.swap(theirs); }
+      ~Loan() { mine.swap(theirs); }
+    } loan(input_.matrix, held_->values);
+    input_.matrixChecked = held_->finite;
+    check(input_, run);
+    held_->finite = true;
+    if (uncancelled_) run.cancelled = nullptr;
+    compute_(input_, run);
+  }
+
+  Napi::Object result(Napi::Env env, Copies& copies) override { return present(env, result_, copies); }
+
+ private:
+  Input input_;
+  std::shared_ptr<Storage<double>> held_;
+  std::vector<double> result_;
+  Compute compute_;
+  bool uncancelled_;
+};
+
+// Looks at what was held, once, so that calls need not.
+class SealJob : public Job {
+ public:
+  explicit SealJob(Napi::Env env) : Job(env) {}
+
+  Array<float> floats;
+  Array<double> doubles;
+  Csr csr;
+  size_t columnCount = 0;
+
+  void execute(Run& run) override {
+    requireFinite(floats, "the held array", run);
+    requireFinite(doubles, "the held array", run);
+    if (columnCount == 0) return;
+    requireFreeCsr(csr, columnCount, run);
+    csr.columns.storage()->offsets = csr.offsets.storage().get();
+    csr.columns.storage()->columnCount = columnCount;
+  }
+
+  Napi::Object result(Napi::Env env, Copies&) override { return Napi::Object::New(env); }
+};
+
+// A copy of a held array as it is when its turn comes.
+template <class T>
+class ReadJob : public Job {
+ public:
+  ReadJob(Napi::Env env, std::shared_ptr<Storage<T>> storage) : Job(env), storage_(std::move(storage)) {}
+  void execute(Run&) override { values_ = storage_->values; }
+  Napi::Object result(Napi::Env env, Copies& copies) override { return present(env, values_, copies); }
+
+ private:
+  std::shared_ptr<Storage<T>> storage_;
+  std::vector<T> values_;
+};
+
+}  // namespace cragru
