@@ -142,6 +142,8 @@ class Buffer {
 
   T* data() const { return data_; }
   size_t size() const { return size_; }
+  // Leaves the memory to the caller.
+  T* release() { return std::exchange(data_, nullptr); }
 
  private:
   T* data_ = nullptr;

@@ -1,5 +1,7 @@
 /* The way to CUDA code: plain C types, status codes, one table of functions. Neither exceptions nor C++ types cross it, so the
-   code behind it can later live in a library of its own without a change on this side. */
+   code behind it can later live in a library of its own without a change on this side. Meaning, shapes and order of operations
+   are those of src/native/kernels.ts; arguments must have passed native/check.h. A kernel that is not in this table is not on the
+   GPU yet. */
 #ifndef CRAGRU_CUDA_TABLE_H
 #define CRAGRU_CUDA_TABLE_H
 
@@ -10,7 +12,19 @@
 extern "C" {
 #endif
 
-enum { CRAGRU_CUDA_VERSION = 1, CRAGRU_CUDA_TEXT = 256 };
+enum { CRAGRU_CUDA_VERSION = 2, CRAGRU_CUDA_TEXT = 256 };
+
+/* What a call returns. */
+enum {
+  CRAGRU_CUDA_DONE = 0,
+  CRAGRU_CUDA_CANCELLED = 1, /* cancelled() said so */
+  CRAGRU_CUDA_MEMORY = 2,    /* the GPU has not that much memory; call.bytes were asked for */
+  CRAGRU_CUDA_DEVICE = 3,    /* the driver reports an error, in call.text */
+  CRAGRU_CUDA_RANGE = 4,     /* values too large to add; call.bytes is the number of the instance */
+  CRAGRU_CUDA_DIVERGED = 5,  /* training left the finite numbers; call.bytes is the number of the epoch */
+  CRAGRU_CUDA_PIVOT = 6,     /* not positive definite; call.bytes is the column */
+  CRAGRU_CUDA_HOST = 7       /* not enough memory of the host */
+};
 
 typedef struct {
   char name[256];
@@ -18,12 +32,80 @@ typedef struct {
   int major, minor; /* compute capability */
 } CragruCudaDevice;
 
+/* One call: what the kernel asks of its caller, and what it says when it fails. The functions may be null; they are called
+   between launches, on the calling thread, and must not throw. */
+typedef struct {
+  int device;
+  int (*cancelled)(void* context);
+  void (*progress)(void* context, double done, double total);
+  void* context;
+  uint64_t bytes;
+  char text[CRAGRU_CUDA_TEXT];
+} CragruCudaCall;
+
+/* Memory of the GPU that stays between calls. */
+typedef struct CragruCudaArray CragruCudaArray;
+
+/* An argument: `count` values, held on the device where `held` is set, else at `data`, which is then copied for this call. */
+typedef struct {
+  const float* data;
+  size_t count;
+  CragruCudaArray* held;
+} CragruCudaFloats;
+typedef struct {
+  const double* data;
+  size_t count;
+  CragruCudaArray* held;
+} CragruCudaDoubles;
+typedef struct {
+  const uint32_t* data;
+  size_t count;
+  CragruCudaArray* held;
+} CragruCudaWords;
+typedef struct {
+  CragruCudaWords offsets, columns;
+} CragruCudaCsr;
+
+typedef struct {
+  CragruCudaFloats users, items;
+  size_t userRows, itemCount, dimension, k;
+  int masked;
+  CragruCudaCsr mask;
+  uint32_t* resultItems; /* [userRows, k] */
+  float* resultScores;   /* [userRows, k] */
+} CragruCudaScoreTopK;
+
+typedef struct {
+  size_t userCount, itemCount, dimension, layers;
+  int bf16;
+  CragruCudaFloats parameters;
+  CragruCudaCsr positives;
+  float* result; /* [userCount + itemCount, dimension] */
+} CragruCudaPropagate;
+
+typedef struct {
+  CragruCudaWords categoryOffsets, levels, capacities; /* of the host: read there to cut the work */
+  CragruCudaDoubles values;
+  int atMost;
+  uint32_t* choices; /* [all categories] */
+  double* totals;    /* [instances] */
+} CragruCudaKnapsack;
+
 typedef struct {
   int version;
   /* Number of usable devices, 0 without a driver or GPU; writes one sentence about what was found. Never fails. */
   int (*countDevices)(char* text, size_t size);
   /* 0, or a CUDA error number. */
   int (*describeDevice)(int number, CragruCudaDevice* device);
+
+  /* Held arrays. upload makes one of `bytes` bytes; free may come while nothing uses it, and of null does nothing. */
+  int (*upload)(CragruCudaCall* call, const void* data, size_t bytes, CragruCudaArray** array);
+  int (*download)(CragruCudaCall* call, const CragruCudaArray* array, void* data);
+  void (*free)(CragruCudaArray* array);
+
+  int (*scoreTopK)(CragruCudaCall* call, const CragruCudaScoreTopK* input);
+  int (*propagate)(CragruCudaCall* call, const CragruCudaPropagate* input);
+  int (*knapsack)(CragruCudaCall* call, const CragruCudaKnapsack* input);
 } CragruCudaTable;
 
 const CragruCudaTable* cragru_cuda_table(void);

@@ -1,0 +1,13 @@
+// The kernels behind the table. Each enqueues its work and the copies of its results; table.cu waits.
+#pragma once
+#include "device.h"
+
+namespace cragru {
+namespace cuda {
+
+void scoreTopK(Work& work, const CragruCudaScoreTopK& input);
+void propagate(Work& work, const CragruCudaPropagate& input);
+void knapsack(Work& work, const CragruCudaKnapsack& input);
+
+}  // namespace cuda
+}  // namespace cragru

@@ -1,0 +1,110 @@
+// From the structs of native/kernels.h to the plain C table, and from its status codes back to Error and Cancelled.
+#include "face.h"
+
+#include <memory>
+
+namespace cragru {
+namespace cuda {
+
+namespace {
+
+// One call of the table.
+class Call {
+ public:
+  explicit Call(const Run& run) {
+    call_.cancelled = [](void* context) {
+      try {
+        static_cast<const Run*>(context)->check();
+        return 0;
+      } catch (const Cancelled&) {
+        return 1;
+      }
+    };
+    call_.progress = [](void* context, double done, double total) { static_cast<const Run*>(context)->progress(done, total); };
+    call_.context = const_cast<Run*>(&run);
+  }
+
+  template <class In>
+  void operator()(int (*kernel)(CragruCudaCall*, const In*), const In& input) {
+    const int status = kernel(&call_, &input);
+    const std::string text = call_.text, number = std::to_string(call_.bytes);
+    switch (status) {
+      case CRAGRU_CUDA_DONE: return;
+      case CRAGRU_CUDA_CANCELLED: throw Cancelled{};
+      case CRAGRU_CUDA_MEMORY: throw Error{"NATIVE_MEMORY", "not enough memory on the GPU: " + text + ".", "Pass fewer rows at a time, dispose of held arrays, or use CRAGRU_DEVICE=cpu."};
+      case CRAGRU_CUDA_HOST: throw Error{"NATIVE_MEMORY", text + ".", "Pass fewer rows at a time."};
+      case CRAGRU_CUDA_RANGE: throw Error{"NATIVE_RANGE", "the values of instance " + number + " are too large to add.", "Scale the values."};
+      case CRAGRU_CUDA_DIVERGED: throw Error{"NATIVE_DIVERGED", "training diverged in epoch " + number + ".", "Lower the learning rate or the regularisation."};
+      case CRAGRU_CUDA_PIVOT: throw Error{"NATIVE_NOT_POSITIVE", "the matrix is not positive definite: pivot of column " + number + ".", "Add to its diagonal."};
+      default: throw Error{"NATIVE_CUDA", "the GPU reports: " + text + ".", "Use CRAGRU_DEVICE=cpu, and look at nvidia-smi."};
+    }
+  }
+
+ private:
+  CragruCudaCall call_ = {};
+};
+
+const CragruCudaTable& table() { return *cragru_cuda_table(); }
+
+CragruCudaFloats of(const Array<float>& array) { return {array.data(), array.size(), nullptr}; }
+CragruCudaDoubles of(const Array<double>& array) { return {array.data(), array.size(), nullptr}; }
+CragruCudaWords of(const Array<uint32_t>& array) { return {array.data(), array.size(), nullptr}; }
+CragruCudaCsr of(const Csr& csr) { return {of(csr.offsets), of(csr.columns)}; }
+
+}  // namespace
+
+TopK scoreTopK(const ScoreTopK& input, Run& run) {
+  TopK result;
+  result.items.resize(input.userRows * input.k);
+  result.scores.resize(input.userRows * input.k);
+  CragruCudaScoreTopK given = {};
+  given.users = of(input.users);
+  given.items = of(input.items);
+  given.userRows = input.userRows;
+  given.itemCount = input.itemCount;
+  given.dimension = input.dimension;
+  given.k = input.k;
+  given.masked = input.masked;
+  given.mask = of(input.mask);
+  given.resultItems = result.items.data();
+  given.resultScores = result.scores.data();
+  Call call(run);
+  call(table().scoreTopK, given);
+  return result;
+}
+
+std::vector<float> propagate(const Propagate& input, Run& run) {
+  std::vector<float> result((input.userCount + input.itemCount) * input.dimension);
+  CragruCudaPropagate given = {};
+  given.userCount = input.userCount;
+  given.itemCount = input.itemCount;
+  given.dimension = input.dimension;
+  given.layers = input.layers;
+  given.bf16 = input.bf16;
+  given.parameters = of(input.parameters);
+  given.positives = of(input.positives);
+  given.result = result.data();
+  Call call(run);
+  call(table().propagate, given);
+  return result;
+}
+
+KnapsackResult knapsack(const Knapsack& input, Run& run) {
+  KnapsackResult result;
+  result.choices.resize(input.levels.size());
+  result.totals.resize(input.capacities.size());
+  CragruCudaKnapsack given = {};
+  given.categoryOffsets = of(input.categoryOffsets);
+  given.levels = of(input.levels);
+  given.capacities = of(input.capacities);
+  given.values = of(input.values);
+  given.atMost = input.atMost;
+  given.choices = result.choices.data();
+  given.totals = result.totals.data();
+  Call call(run);
+  call(table().knapsack, given);
+  return result;
+}
+
+}  // namespace cuda
+}  // namespace cragru

@@ -1,0 +1,14 @@
+// The kernels on a GPU, with the signatures and the results of namespace cpu (native/kernels.h), bit for bit.
+#pragma once
+#include "../run.h"
+#include "table.h"
+
+namespace cragru {
+namespace cuda {
+
+TopK scoreTopK(const ScoreTopK& input, Run& run);
+std::vector<float> propagate(const Propagate& input, Run& run);
+KnapsackResult knapsack(const Knapsack& input, Run& run);
+
+}  // namespace cuda
+}  // namespace cragru

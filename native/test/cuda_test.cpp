@@ -1,0 +1,197 @@
+// The kernels of the GPU against the host's, bit by bit, on odd shapes. Built twice: cragru_cuda_emulated_test runs the kernels on the
+// host (native/cuda/emulate.h), cragru_cuda_test on a GPU, where there is one.
+#include <algorithm>
+#include <cmath>
+
+#include "cuda_support.h"
+
+using namespace cragru;
+using namespace cragru::test;
+
+namespace {
+
+double dotOf(const float* a, const float* b, size_t dimension) {
+  double sums[8] = {};
+  for (size_t d = 0; d < dimension; d++) sums[d % 8] += double(a[d]) * double(b[d]);
+  return ((sums[0] + sums[4]) + (sums[2] + sums[6])) + ((sums[1] + sums[5]) + (sums[3] + sums[7]));
+}
+
+TopK fullSort(const ScoreTopK& input) {
+  TopK result;
+  for (size_t user = 0; user < input.userRows; user++) {
+    std::vector<std::pair<float, uint32_t>> all;
+    for (uint32_t item = 0; item < input.itemCount; item++) {
+      const uint32_t* columns = input.mask.columns.data();
+      if (input.masked && std::binary_search(columns + input.mask.offsets[user], columns + input.mask.offsets[user + 1], item)) continue;
+      all.push_back({float(dotOf(input.users.data() + user * input.dimension, input.items.data() + item * input.dimension, input.dimension)), item});
+    }
+    std::stable_sort(all.begin(), all.end(), [](auto a, auto b) { return a.first > b.first; });
+    for (size_t at = 0; at < input.k; at++) {
+      result.items.push_back(at < all.size() ? all[at].second : NO_ITEM);
+      result.scores.push_back(at < all.size() ? all[at].first : -INFINITY);
+    }
+  }
+  return result;
+}
+
+void testScore() {
+  struct Shape {
+    size_t users, items, dimension, k;
+    const char* what;
+  };
+  for (const Shape& shape : {Shape{1, 1, 1, 1, "one"}, {3, 130, 7, 5, "small"}, {130, 700, 16, 10, "two tiles"}, {5, 2311, 65, 50, "many tiles"}, {2, 1300, 3, 1300, "whole lists"},
+                             {3, 900, 9, 20, "mass ties"}, {3, 3000, 33, 4, "ascending"}, {2, 300, 5, 7, "huge"}, {2, 300, 5, 7, "tiny"}, {4, 200, 4, 200, "all masked"}}) {
+    const std::string what = shape.what;
+    ScoreTopK input;
+    input.userRows = shape.users;
+    input.itemCount = shape.items;
+    input.dimension = shape.dimension;
+    input.k = shape.k;
+    const double scale = what == "huge" ? 1e38 : what == "tiny" ? 1e-22 : 1.0;
+    std::vector<float> users = numbers<float>(shape.users * shape.dimension, 1, scale), items = numbers<float>(shape.items * shape.dimension, 2, scale);
+    if (what == "mass ties") for (float& value : users) value = value > 0 ? 1.0f : -0.0f;
+    if (what == "mass ties") for (float& value : items) value = value > 0.45f ? 1.0f : 0.5f;
+    if (what == "ascending") {
+      for (float& value : users) value = std::fabs(value);
+      for (size_t at = 0; at < items.size(); at++) items[at] = float(at / shape.dimension);
+    }
+    input.users = users;
+    input.items = items;
+    input.masked = what != "small" && what != "ascending";
+    if (input.masked) input.mask = sparse(shape.users, shape.items, what == "all masked" ? 1000 : 100, 3);
+    const TopK wanted = fullSort(input);
+    inOrders([&] {
+      const TopK found = cuda::scoreTopK(input, hostRun());
+      expect(same(found.items, wanted.items), "scoreTopK items: " + what);
+      expect(same(found.scores, wanted.scores), "scoreTopK scores: " + what);
+    });
+  }
+}
+
+void testPropagate() {
+  for (const size_t dimension : {1, 7, 33, 64, 100, 130}) {
+    for (const size_t layers : {0, 1, 3}) {
+      Propagate input;
+      input.userCount = dimension == 7 ? 700 : 43;
+      input.itemCount = dimension == 64 ? 600 : 57;
+      input.dimension = dimension;
+      input.layers = layers;
+      input.parameters = numbers<float>((input.userCount + input.itemCount) * dimension, 4);
+      input.positives = sparse(input.userCount, input.itemCount, 50, 5);
+      const std::vector<float> wanted = cpu::propagate(input, hostRun());
+      inOrders([&] { expect(same(cuda::propagate(input, hostRun()), wanted), "propagate, dimension " + std::to_string(dimension)); });
+    }
+  }
+}
+
+KnapsackResult plainKnapsack(const Knapsack& input) {
+  KnapsackResult result;
+  size_t start = 0;
+  for (size_t instance = 0; instance < input.capacities.size(); instance++) {
+    const size_t width = size_t(input.capacities[instance]) + 1, first = input.categoryOffsets[instance], last = input.categoryOffsets[instance + 1];
+    std::vector<double> best(width, input.atMost ? 0.0 : -INFINITY);
+    best[0] = 0.0;
+    std::vector<std::vector<uint32_t>> picks;
+    for (size_t category = first; category < last; category++) {
+      std::vector<double> next(width, -INFINITY);
+      picks.emplace_back(width, 0u);
+      for (size_t w = 0; w < width; w++) {
+        for (size_t x = 1; x <= std::min<size_t>(w, input.levels[category]); x++) {
+          const double sum = best[w - x] + input.values[start + x - 1];
+          if (sum > next[w]) next[w] = sum, picks.back()[w] = uint32_t(x);
+        }
+      }
+      start += input.levels[category];
+      best = next;
+    }
+    result.totals.push_back(best[width - 1]);
+    size_t left = width - 1;
+    std::vector<uint32_t> choices;
+    for (size_t category = last - first; category-- > 0;) {
+      choices.push_back(picks[category][left]);
+      left -= choices.back();
+    }
+    result.choices.insert(result.choices.end(), choices.rbegin(), choices.rend());
+  }
+  return result;
+}
+
+void testKnapsack() {
+  Draws draws(8);
+  for (const bool atMost : {false, true}) {
+    for (const bool ties : {false, true}) {
+      std::vector<uint32_t> offsets{0}, levels, capacities;
+      for (size_t instance = 0; instance < 23; instance++) {
+        const uint32_t categories = 1 + draws.below(6);
+        uint32_t sum = 0;
+        for (uint32_t category = 0; category < categories; category++) {
+          levels.push_back(instance == 7 ? 400 + draws.below(300) : 1 + draws.below(instance % 3 == 0 ? 90 : 9));
+          sum += levels.back();
+        }
+        capacities.push_back(categories + draws.below(sum - categories + 1));
+        if (instance == 7) capacities.back() = std::max(capacities.back(), std::min(sum, 1100u));
+        offsets.push_back(uint32_t(levels.size()));
+      }
+      size_t size = 0;
+      for (const uint32_t level : levels) size += level;
+      Knapsack input;
+      std::vector<double> values = numbers<double>(size, 9);
+      if (ties) for (double& value : values) value = std::floor(value * 4);
+      input.categoryOffsets = offsets;
+      input.levels = levels;
+      input.values = values;
+      input.capacities = capacities;
+      input.atMost = atMost;
+      const KnapsackResult wanted = plainKnapsack(input);
+      inOrders([&] {
+        const KnapsackResult found = cuda::knapsack(input, hostRun());
+        expect(same(found.choices, wanted.choices) && same(found.totals, wanted.totals), "knapsack");
+      });
+    }
+  }
+  Knapsack huge;
+  huge.categoryOffsets = std::vector<uint32_t>{0, 2};
+  huge.levels = std::vector<uint32_t>{1, 1};
+  huge.values = std::vector<double>{1.7e308, 1.7e308};
+  huge.capacities = std::vector<uint32_t>{2};
+  expect(codeOf([&] { cuda::knapsack(huge, hostRun()); }) == "NATIVE_RANGE", "knapsack refuses sums that overflow");
+}
+
+void testFailures() {
+  Propagate input;
+  input.userCount = input.itemCount = 20;
+  input.dimension = 8;
+  input.layers = 2;
+  input.parameters = numbers<float>(320, 4);
+  input.positives = sparse(20, 20, 100, 5);
+  std::atomic<bool> stop{true};
+  Pool pool;
+  Run run(pool, 1, hostRun().blocks);
+  run.cancelled = &stop;
+  expect(codeOf([&] { cuda::propagate(input, run); }) == "cancelled", "a cancelled call ends");
+#if defined(CRAGRU_EMULATE)
+  const size_t before = emulate::memoryInUse, limit = emulate::memoryLimit;
+  emulate::memoryLimit = 4000;
+  expect(codeOf([&] { cuda::propagate(input, hostRun()); }) == "NATIVE_MEMORY", "too little memory of the GPU is an error");
+  emulate::memoryLimit = limit;
+  emulate::failNext = 719;
+  expect(codeOf([&] { cuda::propagate(input, hostRun()); }) == "NATIVE_CUDA", "an error of the device is an error");
+  expect(emulate::memoryInUse == before, "failed calls free their memory");
+#endif
+}
+
+}  // namespace
+
+int main() {
+  char text[CRAGRU_CUDA_TEXT];
+  if (cragru_cuda_table()->countDevices(text, sizeof text) == 0) {
+    std::printf("no GPU: skipped (%s)\n", text);
+    return 0;
+  }
+  testScore();
+  testPropagate();
+  testKnapsack();
+  testFailures();
+  std::printf("%d checks, %d failures\n", checks, failures);
+  return failures == 0 ? 0 : 1;
+}
