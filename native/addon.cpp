@@ -65,6 +65,7 @@ class Addon : public Napi::Addon<Addon> {
                              InstanceMethod("seal", &Addon::seal, napi_default),
                              InstanceMethod("read", &Addon::read, napi_default),
                              InstanceMethod("dispose", &Addon::dispose, napi_default),
+                             InstanceMethod("roofs", &Addon::roofs, napi_default),
                              InstanceMethod("describe", &Addon::describe, napi_default),
                          });
   }
@@ -136,7 +137,8 @@ class Addon : public Napi::Addon<Addon> {
       const Arguments arguments(info[0]);
       Input input = read(arguments);
       std::shared_ptr<Storage<double>> storage;
-      if (HeldArray* held = arguments.heldOf("matrix", HeldArray::Kind::float64)) storage = held->doubles;
+      const HeldArray* held = arguments.heldOf("matrix", HeldArray::Kind::float64);
+      if (held != nullptr && !held->once) storage = held->doubles;
       else input.matrix = arguments.ownDoubles("matrix");
       return queue(info, std::make_shared<MatrixJob<Input>>(env, std::move(input), std::move(storage), compute, uncancelled));
     });
@@ -158,22 +160,21 @@ class Addon : public Napi::Addon<Addon> {
     return queue_.add(info.Env(), std::move(job));
   }
 
-  // allocate({ kind, length }) -> a held array of zeros
+  // allocate({ kind, length, once? }) -> an empty held array with room for `length` values
   Napi::Value allocate(const Napi::CallbackInfo& info) {
     return guarded(info.Env(), [&] {
       const Arguments read(info[0]);
-      return HeldArray::allocate(info.Env(), read.text("kind"), read.whole("length"));
+      return HeldArray::allocate(info.Env(), read.text("kind"), read.whole("length"), read.has("once"));
     });
   }
 
-  // fill({ array, at, chunk })
+  // fill({ array, chunk }): appends
   Napi::Value fill(const Napi::CallbackInfo& info) {
     return guarded(info.Env(), [&] {
       const Arguments read(info[0]);
-      const size_t at = read.whole("at");
       HeldArray* held = HeldArray::of(read.get("array"));
       if (held == nullptr) throw Error{"NATIVE_INPUT", "array is no held array.", ""};
-      held->fill(read.get("chunk"), at);
+      held->fill(read.get("chunk"));
       return info.Env().Undefined();
     });
   }
@@ -213,6 +214,11 @@ class Addon : public Napi::Addon<Addon> {
       held->dispose(info.Env());
       return info.Env().Undefined();
     });
+  }
+
+  // roofs({}, control) -> job: what the machine can do at most, with these threads and this instruction set
+  Napi::Value roofs(const Napi::CallbackInfo& info) {
+    return guarded(info.Env(), [&] { return queue(info, std::make_shared<RoofsJob>(info.Env())); });
   }
 
   Napi::Value describe(const Napi::CallbackInfo& info) {

@@ -71,12 +71,17 @@ class Arguments {
     return {value.words("offsets"), value.words("columns")};
   }
 
-  // An array that the kernel changes: a copy, taken from a held one too.
+  // An array that the kernel changes: a copy, or the memory of a held array that was made for this call.
   std::vector<float> ownFloats(const char* name) const {
     const HeldArray* held = heldOf(name, HeldArray::Kind::float32);
-    return held ? held->floats->values : copy<float>(name, napi_float32_array);
+    if (held == nullptr) return copy<float>(name, napi_float32_array);
+    return held->once ? std::move(held->floats->values) : held->floats->values;
   }
-  std::vector<double> ownDoubles(const char* name) const { return copy<double>(name, napi_float64_array); }
+  std::vector<double> ownDoubles(const char* name) const {
+    const HeldArray* held = heldOf(name, HeldArray::Kind::float64);
+    if (held == nullptr) return copy<double>(name, napi_float64_array);
+    return held->once ? std::move(held->doubles->values) : held->doubles->values;
+  }
 
   // The held array behind a property, or nothing where a typed array stands there.
   HeldArray* heldOf(const char* name, HeldArray::Kind kind) const {

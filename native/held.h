@@ -4,8 +4,6 @@
 #pragma once
 #include <napi.h>
 
-#include <cstring>
-
 #include "kernels.h"
 
 namespace cragru {
@@ -19,27 +17,30 @@ class HeldArray {
   bool disposed = false;
   // A call has seen it: from then on its contents, once checked, must not change under a kernel.
   bool sealed = false;
+  // Made for one call: a kernel that changes it may take the memory instead of a copy.
+  bool once = false;
   std::shared_ptr<Storage<float>> floats;
   std::shared_ptr<Storage<double>> doubles;
   std::shared_ptr<Storage<uint32_t>> words;
 
   size_t bytes() const { return length * (kind == Kind::float64 ? 8 : 4); }
 
-  // A new object around `length` zeros. JavaScript thread.
-  static Napi::Value allocate(Napi::Env env, const std::string& kind, size_t length) {
+  // A new object around room for `length` values. JavaScript thread.
+  static Napi::Value allocate(Napi::Env env, const std::string& kind, size_t length, bool once) {
     std::unique_ptr<HeldArray> held(new HeldArray);
     held->length = length;
+    held->once = once;
     if (kind == "float32") {
       held->floats = std::make_shared<Storage<float>>();
-      held->floats->values.resize(length);
+      held->floats->values.reserve(length);
     } else if (kind == "float64") {
       held->kind = Kind::float64;
       held->doubles = std::make_shared<Storage<double>>();
-      held->doubles->values.resize(length);
+      held->doubles->values.reserve(length);
     } else if (kind == "uint32") {
       held->kind = Kind::uint32;
       held->words = std::make_shared<Storage<uint32_t>>();
-      held->words->values.resize(length);
+      held->words->values.reserve(length);
     } else {
       throw Error{"NATIVE_INPUT", "there is no array of this kind.", ""};
     }
@@ -69,12 +70,13 @@ class HeldArray {
     HeldArray* held = of(value);
     if (held == nullptr) throw Error{"NATIVE_INPUT", "this is no held array.", ""};
     if (held->disposed) throw Error{"NATIVE_DISPOSED", "a held array was used after dispose().", "Hold the data again."};
+    if (held->filled() != held->length) throw Error{"NATIVE_INPUT", "a held array is not filled yet.", ""};
     held->sealed = true;
     return *held;
   }
 
-  // Copies `chunk`, a typed array of the same kind, to position `at`.
-  void fill(Napi::Value chunk, size_t at) {
+  // Appends `chunk`, a typed array of the same kind.
+  void fill(Napi::Value chunk) {
     if (disposed || sealed) throw Error{"NATIVE_INPUT", "a held array cannot be filled any more.", ""};
     napi_typedarray_type type;
     size_t count = 0;
@@ -83,11 +85,11 @@ class HeldArray {
     if (!chunk.IsTypedArray() || napi_get_typedarray_info(chunk.Env(), chunk, &type, &count, &data, nullptr, nullptr) != napi_ok || type != wanted) {
       throw Error{"NATIVE_INPUT", "a piece of a held array is not a typed array of its kind.", ""};
     }
-    if (at > length || count > length - at) throw Error{"NATIVE_SHAPE", "a piece does not fit into its held array.", ""};
+    if (count > length - filled()) throw Error{"NATIVE_SHAPE", "a piece does not fit into its held array.", ""};
     if (count == 0 || data == nullptr) return;
-    if (kind == Kind::float32) std::memcpy(floats->values.data() + at, data, count * 4);
-    else if (kind == Kind::float64) std::memcpy(doubles->values.data() + at, data, count * 8);
-    else std::memcpy(words->values.data() + at, data, count * 4);
+    if (kind == Kind::float32) append(floats->values, data, count);
+    else if (kind == Kind::float64) append(doubles->values, data, count);
+    else append(words->values, data, count);
   }
 
   void dispose(Napi::Env env) {
@@ -101,6 +103,14 @@ class HeldArray {
   }
 
  private:
+  size_t filled() const { return floats ? floats->values.size() : doubles ? doubles->values.size() : words ? words->values.size() : 0; }
+
+  template <class T>
+  static void append(std::vector<T>& values, const void* data, size_t count) {
+    const T* from = static_cast<const T*>(data);
+    values.insert(values.end(), from, from + count);
+  }
+
   static void finalize(napi_env env, void* data, void*) {
     HeldArray* held = static_cast<HeldArray*>(data);
     held->dispose(Napi::Env(env));

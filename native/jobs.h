@@ -1,6 +1,7 @@
 // What the queue executes: a kernel on checked arguments, a kernel that changes a matrix, and the two errands of held arrays.
 #pragma once
 #include "check.h"
+#include "cpu/roofs.h"
 #include "present.h"
 
 namespace cragru {
@@ -100,6 +101,19 @@ class ReadJob : public Job {
  private:
   std::shared_ptr<Storage<T>> storage_;
   std::vector<T> values_;
+};
+
+// Measures the machine; the doctor and the benchmarks divide by it.
+class RoofsJob : public Job {
+ public:
+  explicit RoofsJob(Napi::Env env) : Job(env) {}
+  void execute(Run& run) override { roofs_ = cpu::measureRoofs(threads, run); }
+  Napi::Object result(Napi::Env env, Copies& copies) override {
+    return Fields(env, copies).add("floats", roofs_.floats).add("doubles", roofs_.doubles).add("cache", roofs_.cache).add("memory", roofs_.memory).object;
+  }
+
+ private:
+  cpu::Roofs roofs_;
 };
 
 }  // namespace cragru

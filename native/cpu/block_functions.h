@@ -35,6 +35,9 @@ void transposeKeys(const float* keys, size_t count, size_t dimension, size_t str
 void attend(const float* query, const double* transposed, const float* bias, size_t count, size_t stride, size_t dimension, size_t heads,
             double* scratch, double* weights);
 void chooseLevels(const double* values, size_t levels, const double* best, size_t width, double* next, uint16_t* picks);
+double spinFloats(size_t rounds, double* sink);
+double spinDoubles(size_t rounds, double* sink);
+double readBytes(const float* values, size_t count, double* sink);
 
 }  // namespace CRAGRU_ISA_NAMESPACE
 }  // namespace cpu

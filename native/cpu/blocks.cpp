@@ -20,6 +20,9 @@ const Blocks CRAGRU_JOIN(blocks_, ISA) = {
     CRAGRU_ISA_NAMESPACE::transposeKeys,
     CRAGRU_ISA_NAMESPACE::attend,
     CRAGRU_ISA_NAMESPACE::chooseLevels,
+    CRAGRU_ISA_NAMESPACE::spinFloats,
+    CRAGRU_ISA_NAMESPACE::spinDoubles,
+    CRAGRU_ISA_NAMESPACE::readBytes,
 };
 
 }  // namespace cpu

@@ -63,6 +63,11 @@ struct Blocks {
 
   // One category of the dynamic program: next[w] and picks[w] for w 0 .. width - 1. best[-levels .. -1] must be readable.
   void (*chooseLevels)(const double* values, size_t levels, const double* best, size_t width, double* next, uint16_t* picks);
+
+  // Loops at the roof (roofs.cpp): operations done, operations done, bytes read.
+  double (*spinFloats)(size_t rounds, double* sink);
+  double (*spinDoubles)(size_t rounds, double* sink);
+  double (*readBytes)(const float* values, size_t count, double* sink);
 };
 
 // Lowest first: the instruction sets of this build that this processor has.

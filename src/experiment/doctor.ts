@@ -7,7 +7,8 @@ import { alignColumns } from "../evaluation/table.js";
 import { DEFAULT_MODEL } from "../generation/choose.js";
 import { parseHosts } from "../generation/hosts.js";
 import { askModels, askVersion } from "../generation/transport.js";
-import { describeNative, loadKernels, type LoadOptions, type NativeDescription } from "../native/load.js";
+import type { Roofs } from "../native/addon.js";
+import { describeNative, loadKernels, measureRoofs, type LoadOptions, type NativeDescription } from "../native/load.js";
 import { referenceKernels } from "../native/reference.js";
 import { loadTensorEngine } from "../tensor/engine.js";
 import { defined } from "./defined.js";
@@ -40,6 +41,8 @@ export interface DoctorParts {
   dataFolder: string;
   data: { name: string; folder: string | undefined }[];
   kernels: KernelCheck[];
+  /** What this machine can do at most, measured beside the kernels; undefined for the TypeScript face alone. */
+  roofs: Roofs | undefined;
   /** The one command that would make it faster; undefined when nothing known would. */
   advice: { command: string; why: string } | undefined;
 }
@@ -62,13 +65,17 @@ export class DoctorReport {
   }
 
   toString(): string {
-    const { node, cragru, platform, cores, native, tensor, ollama, dataFolder, data, kernels, advice } = this.parts;
+    const { node, cragru, platform, cores, native, tensor, ollama, dataFolder, data, kernels, roofs, advice } = this.parts;
     const faces = [...new Set(kernels.map(({ face }) => face))];
     const cell = (check: KernelCheck | undefined): string => (check ? `${compact(check.rate)} ${check.unit}/s` : "");
+    const share = (checks: (KernelCheck | undefined)[]): string => {
+      const found = checks.find((check) => check?.share !== undefined);
+      return found ? `${(100 * found.share!).toFixed(0)} % of ${found.roof}` : "";
+    };
     const rows = [...new Set(kernels.map(({ kernel }) => kernel))].map((kernel) => {
       const own = faces.map((face) => kernels.find((check) => check.kernel === kernel && check.face === face));
       const verdict = own.some((check) => check?.agrees === false) ? "DIFFERS" : own.length > 1 ? "same bytes" : "";
-      return [kernel, ...own.map(cell), verdict];
+      return [kernel, ...own.map(cell), share(own), verdict];
     });
     return [
       `cragru ${cragru}, node ${node}, ${platform}, ${cores} cores`,
@@ -79,7 +86,8 @@ export class DoctorReport {
       ...ollama.map((probe) => `ollama    ${probe.host}: ${serverText(probe)}`),
       `data      ${dataFolder}: ${data.map(({ name, folder }) => `${name} ${folder === undefined ? "no" : "yes"}`).join(", ")}`,
       "",
-      alignColumns([["kernel", ...faces, faces.length > 1 ? "against js" : ""], ...rows]),
+      alignColumns([["kernel", ...faces, roofs ? "share of the roof" : "", faces.length > 1 ? "against js" : ""], ...rows]),
+      ...(roofs ? [roofText(roofs)] : []),
       "",
       advice ? `Faster: ${advice.command}  (${advice.why})` : "Nothing known would make it faster here.",
     ].join("\n");
@@ -97,14 +105,15 @@ export async function doctor(options: DoctorOptions = {}): Promise<DoctorReport>
   const native = describeNative(load);
   const reference = referenceKernels();
   const faces = native.face === "js" ? [reference] : [reference, loadKernels(load)];
-  const kernels = await checkKernels(faces, options);
+  const roofs = await measureRoofs(load);
+  const kernels = await checkKernels(faces, options, roofs);
   const ollama = await Promise.all(parseHosts(host ?? process.env["OLLAMA_HOST"]).map((each) => probe(each, signal)));
   const data = Object.entries(FOLDERS).map(([name, folders]) =>
     ({ name, folder: folders.map((folder) => join(root, folder)).find((folder) => existsSync(folder)) }));
   const tensor = await tensorLabel();
   return new DoctorReport({
     node: process.version, cragru: packageVersion(), platform: `${process.platform} ${process.arch}`, cores: availableParallelism(),
-    native, tensor, ollama, dataFolder: root, data, kernels, advice: adviceFor(native, ollama),
+    native, tensor, ollama, dataFolder: root, data, kernels, roofs, advice: adviceFor(native, ollama),
   });
 }
 
@@ -147,6 +156,11 @@ function adviceFor(native: NativeDescription, ollama: readonly OllamaProbe[]): D
     return { command: `ollama pull ${DEFAULT_MODEL}`, why: "the server has no model; until then the embedded ranker answers, which is no LLM" };
   }
   return undefined;
+}
+
+function roofText({ floats, doubles, cache, memory }: Roofs): string {
+  const rates = `floats ${floats.toFixed(0)} and doubles ${doubles.toFixed(0)} billion operations/s, cache ${cache.toFixed(0)} and memory ${memory.toFixed(0)} GB/s`;
+  return `Roofs measured here, all threads: ${rates}. Ranking may pass 100 % of floats: it sifts candidates in smaller numbers.`;
 }
 
 function compact(value: number): string {

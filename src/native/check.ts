@@ -1,27 +1,36 @@
+import { types } from "node:util";
 import { NativeError } from "../core/errors.js";
+import type { Csr } from "../core/interactions.js";
 import type { RunOptions } from "../core/progress.js";
 import type {
-  AttentionInput, BprInput, KnapsackInput, LightGcnInput, PropagateInput, ScoreTopKInput, TrainingState,
+  AttentionInput, BprInput, Holdable, KnapsackInput, LightGcnInput, PropagateInput, ScoreTopKInput, TrainingState,
 } from "./kernels.js";
-import { MAX_ROWS, Reader, show } from "./reader.js";
+import { MAX_ROWS, Reader, show, TYPESCRIPT, type Face } from "./reader.js";
 
 /**
  * Argument checks shared by the TypeScript face and the addon's seam. Each property is read once, so an object with
- * getters cannot show one value to the check and another to the kernel. With `copy` the arrays are copied before they
- * are looked at (the TypeScript face works on these copies); the addon copies and checks its own once more.
+ * getters cannot show one value to the check and another to the kernel. For the TypeScript face the arrays are copied and
+ * their contents looked at; the addon does both at its own side (native/check.h). Held values come back as arrays (see Reader).
  */
-const MAX_DIMENSION = 65536;
+export const MAX_DIMENSION = 65536;
 /** Values in one result array. */
-const MAX_RESULT = 0xffffffff;
+export const MAX_RESULT = 0xffffffff;
+/** Longest list of the kernels that keep the best of each row. */
+export const MAX_LIST = 1000;
 
-export interface CheckedScoreTopK extends ScoreTopKInput {
+export interface CheckedScoreTopK {
+  users: Float32Array;
+  items: Float32Array;
+  dimension: number;
+  k: number;
+  mask?: Csr;
   userRows: number;
   itemCount: number;
 }
 
 /** Arguments of `scoreTopK`. @throws NativeError NATIVE_INPUT, NATIVE_SHAPE, NATIVE_RANGE, NATIVE_CSR, NATIVE_NOT_FINITE: so do all checks below. */
-export function checkScoreTopK(input: ScoreTopKInput, copy: boolean): CheckedScoreTopK {
-  const read = new Reader("scoreTopK", input, copy);
+export function checkScoreTopK(input: ScoreTopKInput, face: Face = TYPESCRIPT): CheckedScoreTopK {
+  const read = new Reader("scoreTopK", input, face);
   const dimension = read.whole("dimension", 1, MAX_DIMENSION);
   const users = read.float32("users"), items = read.float32("items");
   const userRows = read.rows("users", users, dimension), itemCount = read.rows("items", items, dimension);
@@ -35,14 +44,25 @@ export function checkScoreTopK(input: ScoreTopKInput, copy: boolean): CheckedSco
   return checked;
 }
 
-export interface CheckedPropagate extends PropagateInput {
+export interface CheckedPropagate {
+  userCount: number;
+  itemCount: number;
+  dimension: number;
+  parameters: Float32Array;
+  positives: Csr;
+  layers: number;
+  operand: "float32" | "bf16";
   rows: number;
 }
 
-/** @throws NativeError when the input of `propagate` is not what its contract says */
+/** A name that may be left out. */
+function optional<T extends string>(read: Reader, name: string, values: readonly [T, ...T[]]): T {
+  return read.get(name) === undefined ? values[0] : read.choice(name, values);
+}
+
 /** Arguments of `propagate`. @throws NativeError as {@link checkScoreTopK}. */
-export function checkPropagate(input: PropagateInput, copy: boolean): CheckedPropagate {
-  const read = new Reader("propagate", input, copy);
+export function checkPropagate(input: PropagateInput, face: Face = TYPESCRIPT): CheckedPropagate {
+  const read = new Reader("propagate", input, face);
   const dimension = read.whole("dimension", 1, MAX_DIMENSION);
   const userCount = read.whole("userCount", 1, MAX_ROWS), itemCount = read.whole("itemCount", 1, MAX_ROWS);
   const rows = userCount + itemCount;
@@ -50,32 +70,33 @@ export function checkPropagate(input: PropagateInput, copy: boolean): CheckedPro
   read.shape("parameters", parameters, rows * dimension, "(userCount + itemCount) * dimension");
   const layers = read.whole("layers", 0, 1000);
   const positives = read.csr("positives", userCount, itemCount);
-  return { userCount, itemCount, dimension, parameters, positives, layers, rows };
+  const operand = optional(read, "operand", ["float32", "bf16"]);
+  return { userCount, itemCount, dimension, parameters, positives, layers, operand, rows };
 }
 
 export interface CheckedTraining {
   state: TrainingState;
-  input: LightGcnInput;
+  input: Required<LightGcnInput> & { positives: Csr };
 }
 
 /** Arguments of both training kernels; BPR is given 0 layers. @throws NativeError as {@link checkScoreTopK}. */
 export function checkTraining(
-  kernel: "bprEpoch" | "lightGcnEpoch", state: TrainingState, input: BprInput | LightGcnInput, copy: boolean,
+  kernel: "bprEpoch" | "lightGcnEpoch", state: TrainingState, input: BprInput | LightGcnInput, face: Face = TYPESCRIPT,
 ): CheckedTraining {
-  const readState = new Reader(kernel, state, copy, "state."), read = new Reader(kernel, input, copy);
+  const readState = new Reader(kernel, state, face, "state."), read = new Reader(kernel, input, face);
   const dimension = readState.whole("dimension", 1, MAX_DIMENSION);
   const userCount = readState.whole("userCount", 1, MAX_ROWS), itemCount = readState.whole("itemCount", 1, MAX_ROWS);
   const size = (userCount + itemCount) * dimension;
-  const parameters = readState.float32("parameters");
+  const parameters = readState.ownFloat32("parameters");
   readState.shape("parameters", parameters, size, "(userCount + itemCount) * dimension");
   const step = readState.whole("step", 0, 2 ** 48);
   const optimiser = read.choice("optimiser", ["adam", "sgd"] as const);
   const moments = optimiser === "adam" ? size : 0;
-  const first = readState.float32("first"), second = readState.float32("second");
+  const first = readState.ownFloat32("first"), second = readState.ownFloat32("second");
   const meaning = optimiser === "adam" ? "as parameters" : "none under SGD";
   readState.shape("first", first, moments, meaning);
   readState.shape("second", second, moments, meaning);
-  for (let at = 0; at < moments; at++) {
+  for (let at = 0; face.inspect && at < moments; at++) {
     if (second[at] >= 0) continue;
     throw new NativeError("NATIVE_RANGE", `${kernel}: state.second holds ${second[at]} at position ${at}; a second moment is never negative.`);
   }
@@ -91,22 +112,36 @@ export function checkTraining(
       learningRate: read.amount("learningRate"),
       regularisation: read.amount("regularisation"),
       optimiser,
+      update: optional(read, "update", ["batch", "hogwild"]),
+      operand: kernel === "bprEpoch" ? "float32" : optional(read, "operand", ["float32", "bf16"]),
       layers: kernel === "bprEpoch" ? 0 : read.whole("layers", 0, 1000),
     },
   };
+  if (checked.input.update === "hogwild" && (optimiser !== "sgd" || kernel !== "bprEpoch")) {
+    throw new NativeError("NATIVE_RANGE", `${kernel}: update "hogwild" goes with bprEpoch and optimiser "sgd" alone.`);
+  }
   return checked;
 }
 
-export interface CheckedAttention extends AttentionInput {
+export interface CheckedAttention {
+  queries: Float32Array;
+  queryOffsets: Uint32Array;
+  keys: Float32Array;
+  keyOffsets: Uint32Array;
+  dimension: number;
+  heads: number;
+  bias?: Float32Array;
+  output: AttentionInput["output"];
+  /** 0 but for "top". */
+  k: number;
   groups: number;
-  /** Length of the result. */
+  /** Length of the weights; for the TypeScript face only, the addon counts again. */
   outputLength: number;
 }
 
-/** @throws NativeError when the input of `attentionWeights` is not what its contract says */
 /** Arguments of `attentionWeights`, and the length of its result. @throws NativeError as {@link checkScoreTopK}. */
-export function checkAttention(input: AttentionInput, copy: boolean): CheckedAttention {
-  const read = new Reader("attentionWeights", input, copy);
+export function checkAttention(input: AttentionInput, face: Face = TYPESCRIPT): CheckedAttention {
+  const read = new Reader("attentionWeights", input, face);
   const dimension = read.whole("dimension", 1, MAX_DIMENSION);
   const heads = read.whole("heads", 1, dimension);
   if (dimension % heads !== 0) {
@@ -121,47 +156,87 @@ export function checkAttention(input: AttentionInput, copy: boolean): CheckedAtt
   const groups = queryOffsets.length - 1;
   read.offsets("queryOffsets", queryOffsets, groups, queryRows);
   read.offsets("keyOffsets", keyOffsets, groups, keyRows);
-  const output = read.choice("output", ["weights", "max", "mean"] as const);
+  const output = read.choice("output", ["heads", "weights", "max", "mean", "top"] as const);
+  const k = output === "top" ? read.whole("k", 1, MAX_LIST) : 0;
   const checked: CheckedAttention = {
-    queries, queryOffsets, keys, keyOffsets, dimension, heads, output, groups, outputLength: keyRows,
+    queries, queryOffsets, keys, keyOffsets, dimension, heads, output, k, groups, outputLength: output === "top" ? queryRows * k : keyRows,
   };
   if (read.get("bias") !== undefined) {
     checked.bias = read.float32("bias");
     read.shape("bias", checked.bias, keyRows, "one per key");
   }
-  if (output === "weights") {
+  if (output === "weights" || output === "heads") {
     checked.outputLength = 0;
     for (let group = 0; group < groups; group++) {
       checked.outputLength += (queryOffsets[group + 1] - queryOffsets[group]) * (keyOffsets[group + 1] - keyOffsets[group]);
     }
-    if (checked.outputLength > MAX_RESULT) {
-      throw new NativeError("NATIVE_SHAPE", `attentionWeights: ${checked.outputLength} weights are too many for one array.`, {
-        hint: 'Ask for output "max" or "mean", or pass fewer users at a time.',
-      });
-    }
+    if (output === "heads") checked.outputLength *= heads;
+  }
+  if (checked.outputLength > MAX_RESULT) {
+    throw new NativeError("NATIVE_SHAPE", `attentionWeights: ${checked.outputLength} weights are too many for one array.`, {
+      hint: 'Ask for output "max", "mean" or "top", or pass fewer users at a time.',
+    });
   }
   return checked;
 }
 
+export interface CheckedKnapsack extends KnapsackInput {
+  instances: number;
+}
+
 /** Arguments of `knapsack`. @throws NativeError as {@link checkScoreTopK}, and NATIVE_INFEASIBLE: no choice of levels meets the capacity. */
-export function checkKnapsack(input: KnapsackInput, copy: boolean): KnapsackInput {
-  const read = new Reader("knapsack", input, copy);
-  const instances = read.whole("instances", 0, MAX_ROWS);
-  const categories = read.whole("categories", 1, 65536), levels = read.whole("levels", 1, 65535);
-  const capacity = read.whole("capacity", 0, 0xffffffff);
-  const boundary = read.choice("boundary", ["exact", "atMost"] as const);
+export function checkKnapsack(input: KnapsackInput, face: Face = TYPESCRIPT): CheckedKnapsack {
+  const read = new Reader("knapsack", input, face);
+  const categoryOffsets = read.uint32("categoryOffsets"), levels = read.uint32("levels"), capacities = read.uint32("capacities");
   const values = read.float64("values");
-  read.shape("values", values, instances * categories * levels, "instances * categories * levels");
-  const most = categories * levels;
-  if (capacity < categories || (boundary === "exact" && capacity > most)) {
-    throw new NativeError("NATIVE_INFEASIBLE",
-      `knapsack: ${categories} categories of 1 to ${levels} give sums from ${categories} to ${most}; capacity ${capacity} cannot be met.`, {
+  const boundary = read.choice("boundary", ["exact", "atMost"] as const);
+  if (categoryOffsets.length === 0) throw new NativeError("NATIVE_CSR", "knapsack: categoryOffsets must hold at least one entry, 0.");
+  const instances = categoryOffsets.length - 1;
+  read.shape("capacities", capacities, instances, "one per instance");
+  read.offsets("categoryOffsets", categoryOffsets, instances, levels.length);
+  const checked = { categoryOffsets, levels, values, capacities, boundary, instances };
+  if (face.inspect) checkInstances(read, checked);
+  return checked;
+}
+
+function checkInstances(read: Reader, { categoryOffsets, levels, values, capacities, boundary, instances }: CheckedKnapsack): void {
+  let total = 0;
+  for (let instance = 0; instance < instances; instance++) {
+    const from = categoryOffsets[instance], to = categoryOffsets[instance + 1], categories = to - from;
+    if (categories < 1 || categories > 65536) {
+      throw new NativeError("NATIVE_RANGE", `knapsack: instance ${instance} must have from 1 to 65536 categories, not ${categories}.`);
+    }
+    let most = 0;
+    for (let category = from; category < to; category++) {
+      if (levels[category] < 1 || levels[category] > 65535) {
+        throw new NativeError("NATIVE_RANGE", `knapsack: category ${category} of instance ${instance} must have from 1 to 65535 levels, not ${levels[category]}.`);
+      }
+      most += levels[category];
+    }
+    const capacity = capacities[instance];
+    if (capacity < categories || (boundary === "exact" && capacity > most)) {
+      const found = `instance ${instance} has sums from ${categories} to ${most}`;
+      throw new NativeError("NATIVE_INFEASIBLE", `knapsack: ${found}; capacity ${capacity} cannot be met.`, {
         hint: capacity < categories
           ? "Raise the capacity or use fewer categories."
           : 'Use boundary "atMost", more levels, or a smaller capacity.',
       });
+    }
+    total += most;
   }
-  return { values, instances, categories, levels, capacity: Math.min(capacity, most), boundary };
+  read.shape("values", values, total, "one per level");
+}
+
+/** Data for Kernels.hold. @throws NativeError as {@link checkScoreTopK}. */
+export function checkHoldable<T extends Holdable>(data: T, face: Face = TYPESCRIPT): T {
+  const read = new Reader("hold", { data }, face);
+  if (types.isFloat32Array(data)) return read.float32("data") as T;
+  if (types.isFloat64Array(data)) return read.float64("data") as T;
+  if (data === null || typeof data !== "object" || !("columns" in data)) {
+    throw new NativeError("NATIVE_INPUT", `hold wants a Float32Array, a Float64Array or { offsets, columns, columnCount }, not ${show(data)}.`);
+  }
+  const columnCount = read.inner("data").whole("columnCount", 1, MAX_ROWS);
+  return { ...read.csr("data", undefined, columnCount), columnCount } as T;
 }
 
 /** Options of any call. @throws NativeError NATIVE_OPTIONS; the signal's reason when it is already aborted. */

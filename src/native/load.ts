@@ -4,7 +4,7 @@ import { availableParallelism } from "node:os";
 import { resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { NativeError } from "../core/errors.js";
-import { ADDON_CONTRACT, addonKernels, ISA_NAMES, type Addon, type AddonDescription, type CudaDevice, type IsaName } from "./addon.js";
+import { ADDON_CONTRACT, addonKernels, ISA_NAMES, type Addon, type AddonDescription, type CudaDevice, type IsaName, type Roofs } from "./addon.js";
 import { KERNEL_NAMES, type Kernels } from "./kernels.js";
 import { referenceKernels } from "./reference.js";
 
@@ -54,6 +54,17 @@ export function loadKernels(options: LoadOptions = {}): Kernels {
 /** What {@link loadKernels} would give with these options, and why. @throws as {@link loadKernels}. */
 export function describeNative(options: LoadOptions = {}): NativeDescription {
   return load(options).description;
+}
+
+/**
+ * The roofs of the machine for the face that {@link loadKernels} would give, in about a second; undefined for the TypeScript face,
+ * which cannot measure them. @throws as {@link loadKernels}.
+ */
+export async function measureRoofs(options: LoadOptions = {}): Promise<Roofs | undefined> {
+  const { description: { addonPath, isa, threads } } = load(options);
+  if (addonPath === undefined || isa === "js") return undefined;
+  const addon = tryAddon(addonPath);
+  return "addon" in addon ? addon.addon.roofs({}, { isa, threads }).promise : undefined;
 }
 
 function load(options: LoadOptions): Loaded {

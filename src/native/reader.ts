@@ -1,6 +1,7 @@
 import { types } from "node:util";
 import { NativeError } from "../core/errors.js";
 import type { Csr } from "../core/interactions.js";
+import { heldPayload } from "./held.js";
 import type { KernelName } from "./kernels.js";
 
 /** Row numbers and counts stay below 2^31. */
@@ -8,12 +9,23 @@ export const MAX_ROWS = 0x7fffffff;
 /** Kernels number samples and both directions of an edge in 32 bits. */
 const MAX_ENTRIES = 2 ** 29;
 
+/**
+ * Whose arguments are read. The TypeScript face copies every array and walks over its contents here; the addon copies them at its
+ * side and walks there, on a thread that holds up nobody, so this side looks at types and lengths alone.
+ */
+export interface Face {
+  readonly inspect: boolean;
+}
+
+/** The TypeScript face; it also owns what its kernels hold. */
+export const TYPESCRIPT: Face = Object.freeze({ inspect: true });
+
 /** Reads and checks the fields of one argument object. */
 export class Reader {
   constructor(
-    private readonly kernel: KernelName,
+    private readonly kernel: KernelName | "hold",
     private readonly source: unknown,
-    private readonly copy: boolean,
+    private readonly face: Face,
     private readonly prefix = "",
   ) {
     if (source === null || typeof source !== "object") {
@@ -39,7 +51,7 @@ export class Reader {
   }
 
   inner(name: string): Reader {
-    return new Reader(this.kernel, this.get(name), this.copy, `${this.prefix}${name}.`);
+    return new Reader(this.kernel, this.get(name), this.face, `${this.prefix}${name}.`);
   }
 
   whole(name: string, min: number, max: number): number {
@@ -70,19 +82,23 @@ export class Reader {
   }
 
   float32(name: string): Float32Array {
-    const value = this.get(name);
-    if (!types.isFloat32Array(value)) throw this.wrongType(name, "Float32Array", value);
-    const array = this.own(name, value, () => new Float32Array(value));
-    this.finite(name, array);
-    return array;
+    return this.array(name, "float32", "Float32Array", types.isFloat32Array, (value) => new Float32Array(value));
   }
 
   float64(name: string): Float64Array {
-    const value = this.get(name);
-    if (!types.isFloat64Array(value)) throw this.wrongType(name, "Float64Array", value);
-    const array = this.own(name, value, () => new Float64Array(value));
-    this.finite(name, array);
-    return array;
+    return this.array(name, "float64", "Float64Array", types.isFloat64Array, (value) => new Float64Array(value));
+  }
+
+  /** As {@link float32}, for an array that the kernel will change: what is held stays as it is. The addon copies by itself. */
+  ownFloat32(name: string): Float32Array {
+    const array = this.float32(name);
+    return this.face.inspect && heldPayload(this.get(name), "float32", this.face, this.label(name)) ? array.slice() : array;
+  }
+
+  /** A matrix that the kernel changes: in place where it is held. */
+  matrix(name: string): { values: Float64Array; held: boolean } {
+    const held = heldPayload(this.get(name), "float64", this.face, this.label(name));
+    return held ? { values: held as Float64Array, held: true } : { values: this.float64(name), held: false };
   }
 
   uint32(name: string): Uint32Array {
@@ -91,22 +107,46 @@ export class Reader {
     return this.own(name, value, () => new Uint32Array(value));
   }
 
-  /** `rows` rows, columns below `columnCount`, strictly ascending in each row. */
-  csr(name: string, rows: number, columnCount: number): Csr {
+  /** A held array comes back as what its face keeps: a typed array, or the addon's handle, which has a `length` too. */
+  private array<T extends Float32Array | Float64Array>(
+    name: string, kind: "float32" | "float64", type: string, is: (value: unknown) => value is T, copyOf: (value: T) => T,
+  ): T {
+    const value = this.get(name);
+    const held = heldPayload(value, kind, this.face, this.label(name));
+    if (held !== undefined) return held as T;
+    if (!is(value)) throw this.wrongType(name, type, value);
+    const array = this.own(name, value, () => copyOf(value));
+    if (this.face.inspect) this.finite(name, array);
+    return array;
+  }
+
+  /** `rows` rows (any number where it is left out), columns below `columnCount`, strictly ascending in each row. */
+  csr(name: string, rows: number | undefined, columnCount: number): Csr {
+    const held = heldPayload(this.get(name), "csr", this.face, this.label(name)) as (Csr & { columnCount: number }) | undefined;
+    if (held) {
+      if (rows === undefined || held.offsets.length === rows + 1) {
+        if (held.columnCount <= columnCount) return { offsets: held.offsets, columns: held.columns };
+      }
+      const found = `${held.offsets.length - 1} rows below ${held.columnCount}`;
+      throw new NativeError("NATIVE_CSR", `${this.label(name)} was held with ${found}, and ${rows ?? "any number of"} rows below ${columnCount} are wanted.`, {
+        hint: "Hold the rows that this call is about.",
+      });
+    }
     const inner = this.inner(name);
     const offsets = inner.uint32("offsets"), columns = inner.uint32("columns");
-    this.offsets(`${name}.offsets`, offsets, rows, columns.length);
-    const at = badCsrRow(offsets, columns, columnCount);
+    if (columns.length > MAX_ENTRIES) {
+      const limit = `the kernels count up to ${MAX_ENTRIES}`;
+      throw new NativeError("NATIVE_SHAPE", `${this.label(name)} holds ${columns.length} entries; ${limit}.`);
+    }
+    if (offsets.length === 0) throw new NativeError("NATIVE_CSR", `${this.label(`${name}.offsets`)} must hold at least one entry, 0.`);
+    this.offsets(`${name}.offsets`, offsets, rows ?? offsets.length - 1, columns.length);
+    const at = this.face.inspect ? badCsrRow(offsets, columns, columnCount) : -1;
     if (at >= 0) {
       const found = Array.from(columns.subarray(offsets[at], Math.min(offsets[at + 1], offsets[at] + 8))).join(", ");
       const rule = `must ascend, once each, below ${columnCount}`;
       throw new NativeError("NATIVE_CSR", `${this.label(name)}: columns of row ${at} ${rule}; they begin ${found}.`, {
         hint: "Interactions.csr() gives rows in this form.",
       });
-    }
-    if (columns.length > MAX_ENTRIES) {
-      const limit = `the kernels count up to ${MAX_ENTRIES}`;
-      throw new NativeError("NATIVE_SHAPE", `${this.label(name)} holds ${columns.length} entries; ${limit}.`);
     }
     return { offsets, columns };
   }
@@ -117,6 +157,7 @@ export class Reader {
       const wanted = `${groups + 1} entries (one more than rows)`;
       throw new NativeError("NATIVE_CSR", `${this.label(name)} must hold ${wanted}, not ${offsets.length}.`);
     }
+    if (!this.face.inspect) return;
     let falls = offsets[0] !== 0 ? 0 : -1;
     for (let row = 0; row < groups && falls < 0; row++) if (offsets[row + 1] < offsets[row]) falls = row + 1;
     if (falls >= 0 || offsets[groups] !== total) {
@@ -147,9 +188,10 @@ export class Reader {
 
   /** The array, or its copy. One on a transferred or shrunk buffer looks empty and refuses to be copied: that tells it apart. */
   private own<T extends Float32Array | Float64Array | Uint32Array>(name: string, array: T, copyOf: () => T): T {
-    if (!this.copy && array.length > 0) return array;
+    const copy = this.face.inspect;
+    if (!copy && array.length > 0) return array;
     try {
-      return this.copy ? copyOf() : (copyOf(), array);
+      return copy ? copyOf() : (copyOf(), array);
     } catch (cause) {
       if (cause instanceof RangeError) throw outOfMemory(this.kernel, cause);
       throw new NativeError("NATIVE_SHAPE", `${this.label(name)} lies on a buffer that was transferred or shrunk.`, {
@@ -178,7 +220,7 @@ export class Reader {
 }
 
 /** For a typed array that could not be made. */
-export function outOfMemory(kernel: KernelName, cause: unknown): NativeError {
+export function outOfMemory(kernel: KernelName | "hold", cause: unknown): NativeError {
   return new NativeError("NATIVE_MEMORY", `${kernel}: not enough memory.`, { cause, hint: "Pass fewer rows at a time." });
 }
 

@@ -1,5 +1,8 @@
-import type { KernelName, Kernels } from "./kernels.js";
-import { outOfMemory } from "./reader.js";
+import type { RunOptions } from "../core/progress.js";
+import { checkHoldable, checkOptions } from "./check.js";
+import { HeldValue, shapeOf } from "./held.js";
+import type { Held, Holdable, KernelName, Kernels } from "./kernels.js";
+import { outOfMemory, TYPESCRIPT } from "./reader.js";
 import { attentionWeights } from "./reference/attention.js";
 import { knapsack } from "./reference/knapsack.js";
 import { propagate } from "./reference/propagate.js";
@@ -14,6 +17,7 @@ export function referenceKernels(): Kernels {
   return {
     face: "js",
     device: "js (TypeScript)",
+    hold: guarded("hold", hold) as Kernels["hold"],
     scoreTopK: guarded("scoreTopK", scoreTopK),
     bprEpoch: guarded("bprEpoch", bprEpoch),
     lightGcnEpoch: guarded("lightGcnEpoch", lightGcnEpoch),
@@ -23,8 +27,19 @@ export function referenceKernels(): Kernels {
   };
 }
 
+/** A private copy. */
+async function hold(data: Holdable, options?: RunOptions): Promise<Held> {
+  const { onProgress } = checkOptions(options);
+  const payload = checkHoldable(data);
+  onProgress?.(1, 1);
+  return new HeldValue<Holdable>(TYPESCRIPT, shapeOf(payload), payload, {
+    read: (values) => Promise.resolve(structuredClone(values) as Holdable),
+    dispose: () => undefined,
+  });
+}
+
 /** An allocation that fails is a bare RangeError of the engine. */
-function guarded<Values extends unknown[], T>(name: KernelName, call: (...values: Values) => Promise<T>): (...values: Values) => Promise<T> {
+function guarded<Values extends unknown[], T>(name: KernelName | "hold", call: (...values: Values) => Promise<T>): (...values: Values) => Promise<T> {
   return (...values) => call(...values).catch((error: unknown) => {
     throw error instanceof RangeError && /allocation failed|array length/i.test(error.message) ? outOfMemory(name, error) : error;
   });

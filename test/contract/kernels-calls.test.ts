@@ -11,6 +11,11 @@ const training = { positives: csrOf([[0, 2], [1], []]), seed: 1, firstEpoch: 0, 
 
 type Fields = Record<string, unknown>;
 
+const loss = (): Fields => ({
+  userCount: 3, itemCount: 4, dimension: 2, parameters: floats(14, 1), layers: 1, positives: csrOf([[0, 2], [1], []]), loss: "bpr",
+  users: Uint32Array.of(0, 0, 1), items: Uint32Array.of(0, 2, 1), negatives: Uint32Array.of(1, 3, 0), regularisation: 0.1, hessian: "gn",
+});
+
 /** A valid call of each kernel; `change` may spoil its arguments. */
 const calls: Record<string, (kernels: Kernels, change?: (input: Fields, state: Fields) => void, options?: RunOptions) => Promise<unknown>> = {
   scoreTopK: (kernels, change, options) => {
@@ -42,9 +47,47 @@ const calls: Record<string, (kernels: Kernels, change?: (input: Fields, state: F
     return kernels.attentionWeights(input as never, options);
   },
   knapsack: (kernels, change, options) => {
-    const input: Fields = { values: Float64Array.of(1, 2, 3, 4, 5, 6, 7, 8), instances: 2, categories: 2, levels: 2, capacity: 3, boundary: "exact" };
+    const input: Fields = {
+      categoryOffsets: Uint32Array.of(0, 2, 4), levels: Uint32Array.of(2, 2, 2, 2), values: Float64Array.of(1, 2, 3, 4, 5, 6, 7, 8),
+      capacities: Uint32Array.of(3, 3), boundary: "exact",
+    };
     change?.(input, {});
     return kernels.knapsack(input as never, options);
+  },
+  kmeans: (kernels, change, options) => {
+    const input: Fields = { points: Float64Array.of(0, 0, 1, 1, 9, 9, 8, 8), dimension: 2, centroids: Float64Array.of(0, 0, 9, 9), rounds: 10 };
+    change?.(input, {});
+    return kernels.kmeans(input as never, options);
+  },
+  gram: (kernels, change, options) => {
+    const input: Fields = { positives: csrOf([[0, 2], [], [1, 2]]), columnCount: 3 };
+    change?.(input, {});
+    return kernels.gram(input as never, options);
+  },
+  itemCooccurrence: (kernels, change, options) => {
+    const input: Fields = { positives: csrOf([[0, 2], [], [1, 2]]), columnCount: 3, k: 2 };
+    change?.(input, {});
+    return kernels.itemCooccurrence(input as never, options);
+  },
+  cholesky: (kernels, change, options) => {
+    const input: Fields = { matrix: Float64Array.of(4, 1, 3), size: 2, output: "factor" };
+    change?.(input, {});
+    return kernels.cholesky(input as never, options);
+  },
+  rankUpdate: (kernels, change, options) => {
+    const input: Fields = { matrix: Float64Array.of(4, 1, 3), size: 2, vectors: Float64Array.of(1, 2), weights: Float64Array.of(-0.5) };
+    change?.(input, {});
+    return kernels.rankUpdate(input as never, options);
+  },
+  hessianProduct: (kernels, change, options) => {
+    const input: Fields = { ...loss(), vector: new Float64Array(14).fill(0.5) };
+    change?.(input, {});
+    return kernels.hessianProduct(input as never, options);
+  },
+  conjugateGradient: (kernels, change, options) => {
+    const input: Fields = { ...loss(), gradient: new Float64Array(4).fill(0.5), rows: Uint32Array.of(0, 4), damping: 1, tolerance: 1e-6, iterations: 20 };
+    change?.(input, {});
+    return kernels.conjugateGradient(input as never, options);
   },
 };
 
@@ -102,11 +145,41 @@ const refusals: [string, string, string, (input: Fields, state: Fields) => void]
   ["attentionWeights", "empty offsets", "NATIVE_CSR", (input) => { input.queryOffsets = new Uint32Array(0); }],
   ["attentionWeights", "a bias too short", "NATIVE_SHAPE", (input) => { input.bias = floats(4, 1); }],
   ["attentionWeights", "an unknown output", "NATIVE_RANGE", (input) => { input.output = "sum"; }],
-  ["knapsack", "a capacity below the categories", "NATIVE_INFEASIBLE", (input) => { input.capacity = 1; }],
-  ["knapsack", "a capacity above all levels", "NATIVE_INFEASIBLE", (input) => { input.capacity = 5; }],
+  ["attentionWeights", "no k for top", "NATIVE_RANGE", (input) => { input.output = "top"; }],
+  ["attentionWeights", "a k above 1000 for top", "NATIVE_RANGE", (input) => { Object.assign(input, { output: "top", k: 1001 }); }],
+  ["bprEpoch", "hogwild under Adam", "NATIVE_RANGE", (input) => { input.update = "hogwild"; }],
+  ["lightGcnEpoch", "an unknown operand", "NATIVE_RANGE", (input) => { input.operand = "fp8"; }],
+  ["knapsack", "a capacity below the categories", "NATIVE_INFEASIBLE", (input) => { input.capacities = Uint32Array.of(3, 1); }],
+  ["knapsack", "a capacity above all levels", "NATIVE_INFEASIBLE", (input) => { input.capacities = Uint32Array.of(3, 5); }],
+  ["knapsack", "capacities of other instances", "NATIVE_SHAPE", (input) => { input.capacities = Uint32Array.of(3); }],
+  ["knapsack", "an instance without a category", "NATIVE_RANGE", (input) => { input.categoryOffsets = Uint32Array.of(0, 4, 4); }],
+  ["knapsack", "a category without a level", "NATIVE_RANGE", (input) => { input.levels = Uint32Array.of(2, 0, 2, 2); }],
   ["knapsack", "values of the wrong length", "NATIVE_SHAPE", (input) => { input.values = new Float64Array(7); }],
   ["knapsack", "a NaN", "NATIVE_NOT_FINITE", (input) => { input.values = withValue(new Float64Array(8), NaN); }],
   ["knapsack", "values that overflow", "NATIVE_RANGE", (input) => { input.values = new Float64Array(8).fill(1e308); }],
+  ["kmeans", "more centroids than points", "NATIVE_SHAPE", (input) => { input.centroids = new Float64Array(10); }],
+  ["kmeans", "no centroid", "NATIVE_SHAPE", (input) => { input.centroids = new Float64Array(0); }],
+  ["kmeans", "no rounds", "NATIVE_RANGE", (input) => { input.rounds = 0; }],
+  ["kmeans", "a NaN", "NATIVE_NOT_FINITE", (input) => { input.points = withValue(new Float64Array(8), NaN); }],
+  ["gram", "a column out of range", "NATIVE_CSR", (input) => { input.columnCount = 2; }],
+  ["gram", "too many columns", "NATIVE_RANGE", (input) => { input.columnCount = 65536; }],
+  ["gram", "offsets without an entry", "NATIVE_CSR", (input) => { input.positives = { offsets: new Uint32Array(0), columns: new Uint32Array(0) }; }],
+  ["itemCooccurrence", "k 0", "NATIVE_RANGE", (input) => { input.k = 0; }],
+  ["itemCooccurrence", "a column twice", "NATIVE_CSR", (input) => { input.positives = csrOf([[1, 1]]); }],
+  ["cholesky", "a whole matrix for a triangle", "NATIVE_SHAPE", (input) => { input.matrix = new Float64Array(4); }],
+  ["cholesky", "an infinite number", "NATIVE_NOT_FINITE", (input) => { input.matrix = Float64Array.of(Infinity, 0, 1); }],
+  ["cholesky", "a matrix that is not positive definite", "NATIVE_NOT_POSITIVE", (input) => { input.matrix = Float64Array.of(1, 2, 1); }],
+  ["rankUpdate", "half a vector", "NATIVE_SHAPE", (input) => { input.vectors = Float64Array.of(1); }],
+  ["rankUpdate", "floats for doubles", "NATIVE_INPUT", (input) => { input.matrix = new Float32Array(3); }],
+  ["hessianProduct", "a sample out of range", "NATIVE_RANGE", (input) => { input.items = Uint32Array.of(0, 2, 4); }],
+  ["hessianProduct", "samples of different lengths", "NATIVE_SHAPE", (input) => { input.items = Uint32Array.of(0, 2); }],
+  ["hessianProduct", "no negatives", "NATIVE_INPUT", (input) => { delete input.negatives; }],
+  ["hessianProduct", "a label above 1", "NATIVE_RANGE", (input) => { Object.assign(input, { loss: "bce", labels: Float32Array.of(0, 1, 2) }); }],
+  ["hessianProduct", "no graph for its layers", "NATIVE_INPUT", (input) => { delete input.positives; }],
+  ["conjugateGradient", "rows that fall", "NATIVE_RANGE", (input) => { input.rows = Uint32Array.of(4, 0); }],
+  ["conjugateGradient", "a row out of range", "NATIVE_RANGE", (input) => { input.rows = Uint32Array.of(0, 7); }],
+  ["conjugateGradient", "a gradient of other rows", "NATIVE_SHAPE", (input) => { input.gradient = new Float64Array(6); }],
+  ["conjugateGradient", "negative damping", "NATIVE_RANGE", (input) => { input.damping = -1; }],
 ];
 
 /** Work that lasts until it is stopped. */

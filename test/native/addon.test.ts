@@ -21,14 +21,14 @@ const endlessJob = `
   const addon = require(${JSON.stringify(path)});
   const state = { userCount: 2, itemCount: 3, dimension: 4, parameters: new Float32Array(20).fill(0.1), first: new Float32Array(20), second: new Float32Array(20), step: 0 };
   const input = { positives: { offsets: Uint32Array.of(0, 1, 2), columns: Uint32Array.of(0, 1) }, seed: 1, firstEpoch: 0, epochs: 4e6, batchCount: 1,
-    learningRate: 0.001, regularisation: 0, optimiser: "adam", layers: 2 };
+    learningRate: 0.001, regularisation: 0, optimiser: "adam", update: "batch", operand: "float32", layers: 2 };
   const job = addon.lightGcnEpoch({ state, input }, { isa: "base", threads: 3, progress: () => {} });
   job.promise.catch(() => {});`;
 
 describe.skipIf(path === "")(path === "" ? why : "the addon", () => {
   it("exports the calls of the contract and nothing else that can be listed", () => {
     expect(Object.keys(addon())).toEqual([...KERNEL_NAMES]);
-    expect(addon().describe()).toMatchObject({ contract: 1, cuda: { devices: expect.any(Array) as unknown, text: expect.any(String) as unknown } });
+    expect(addon().describe()).toMatchObject({ contract: 2, cuda: { devices: expect.any(Array) as unknown, text: expect.any(String) as unknown } });
     expect(ISA_NAMES.filter((isa) => isas.includes(isa))).toEqual(isas);
   });
 
@@ -86,17 +86,37 @@ describe.skipIf(path === "")(path === "" ? why : "the addon", () => {
   it("survives callers that go around the seam: junk in every argument gives an error or a result", () => {
     const script = `${endlessJob}
       job.cancel();
+      const held = (chunk) => {
+        const array = addon.allocate({ kind: chunk.constructor.name.slice(0, -5).toLowerCase(), length: chunk.length });
+        addon.fill({ array, chunk });
+        return array;
+      };
       const junk = [undefined, null, -1, 0.5, NaN, 2 ** 31, 2 ** 53, 1e300, "x", Symbol("s"), 5n, [], {}, () => 1, new Float32Array(3), new Float32Array(20).fill(NaN), new Float64Array(8),
+        held(new Float32Array(20)), held(new Uint32Array(4)), held(new Float64Array(3)), addon.allocate({ kind: "float32", length: 20 }),
         new Uint32Array(4), Uint32Array.of(0, 9, 9), Uint32Array.of(0, 2, 1, 2), { offsets: Uint32Array.of(0, 4294967295, 1), columns: Uint32Array.of(1) }, new DataView(new ArrayBuffer(8)),
         new Proxy({}, { get() { throw new Error("trap"); } })];
+      const loss = { userCount: 2, itemCount: 3, dimension: 4, parameters: new Float32Array(20), layers: 1, positives: input.positives, loss: "bpr", users: Uint32Array.of(0, 1),
+        items: Uint32Array.of(0, 2), negatives: Uint32Array.of(1, 1), regularisation: 0.1, hessian: "full" };
       const calls = {
         scoreTopK: () => ({ users: new Float32Array(6), items: new Float32Array(8), dimension: 2, k: 3, mask: { offsets: Uint32Array.of(0, 1, 1, 2), columns: Uint32Array.of(3, 0) } }),
         bprEpoch: () => ({ state: { ...state }, input: { ...input, epochs: 2, layers: 0 } }),
         lightGcnEpoch: () => ({ state: { ...state }, input: { ...input, epochs: 2 } }),
-        propagate: () => ({ userCount: 2, itemCount: 3, dimension: 4, parameters: new Float32Array(20), positives: input.positives, layers: 1 }),
+        propagate: () => ({ userCount: 2, itemCount: 3, dimension: 4, parameters: new Float32Array(20), positives: input.positives, layers: 1, operand: "bf16" }),
         attentionWeights: () => ({ queries: new Float32Array(12), queryOffsets: Uint32Array.of(0, 2, 3), keys: new Float32Array(20), keyOffsets: Uint32Array.of(0, 1, 5), dimension: 4, heads: 2,
           bias: new Float32Array(5), output: "max" }),
-        knapsack: () => ({ values: new Float64Array(8), instances: 2, categories: 2, levels: 2, capacity: 3, boundary: "exact" }),
+        knapsack: () => ({ categoryOffsets: Uint32Array.of(0, 2, 4), levels: Uint32Array.of(2, 2, 2, 2), values: new Float64Array(8), capacities: Uint32Array.of(3, 3), boundary: "exact" }),
+        kmeans: () => ({ points: new Float64Array(8), dimension: 2, centroids: new Float64Array(4), rounds: 3 }),
+        gram: () => ({ positives: input.positives, columnCount: 3 }),
+        itemCooccurrence: () => ({ positives: input.positives, columnCount: 3, k: 2 }),
+        cholesky: () => ({ matrix: Float64Array.of(2, 1, 2), size: 2, output: "inverse" }),
+        rankUpdate: () => ({ matrix: Float64Array.of(2, 1, 2), size: 2, vectors: new Float64Array(4), weights: new Float64Array(2) }),
+        hessianProduct: () => ({ ...loss, vector: new Float64Array(20) }),
+        conjugateGradient: () => ({ ...loss, gradient: new Float64Array(8), rows: Uint32Array.of(0, 4), damping: 1, tolerance: 0.1, iterations: 3 }),
+        allocate: () => ({ kind: "float32", length: 3 }),
+        fill: () => ({ array: addon.allocate({ kind: "float64", length: 20 }), chunk: new Float64Array(3) }),
+        seal: () => ({ offsets: Uint32Array.of(0, 1, 2), columns: Uint32Array.of(0, 1), columnCount: 3 }),
+        read: () => ({ array: held(new Uint32Array(3)) }),
+        dispose: () => ({ array: held(new Float32Array(3)) }),
       };
       let errors = 0, results = 0;
       const attempt = async (name, ...values) => {

@@ -13,7 +13,7 @@ import { Ticker } from "./ticker.js";
  */
 export async function attentionWeights(input: AttentionInput, options?: RunOptions): Promise<Float32Array> {
   const { signal, onProgress } = checkOptions(options);
-  const checked = checkAttention(input, true);
+  const checked = checkAttention(input);
   const { queryOffsets, keyOffsets, groups, output } = checked;
   const result = new Float32Array(checked.outputLength);
   const breather = new Breather(signal), ticker = new Ticker(onProgress, groups);

@@ -11,7 +11,7 @@ import { Ticker } from "./ticker.js";
  */
 export async function knapsack(input: KnapsackInput, options?: RunOptions): Promise<KnapsackResult> {
   const { signal, onProgress } = checkOptions(options);
-  const { values, instances, categories, levels, capacity, boundary } = checkKnapsack(input, true);
+  const { values, instances, categories, levels, capacity, boundary } = checkKnapsack(input);
   const result: KnapsackResult = { choices: new Uint32Array(instances * categories), totals: new Float64Array(instances) };
   const width = capacity + 1;
   let best = new Float64Array(width), next = new Float64Array(width);

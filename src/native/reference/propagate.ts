@@ -93,7 +93,7 @@ function hopRows(
 /** S E0 for stacked embeddings. Cost O(layers * rows of the data * dimension). */
 export async function propagate(input: PropagateInput, options?: RunOptions): Promise<Float32Array> {
   const { signal, onProgress } = checkOptions(options);
-  const { parameters, positives, userCount, itemCount, dimension, layers, rows } = checkPropagate(input, true);
+  const { parameters, positives, userCount, itemCount, dimension, layers, rows } = checkPropagate(input);
   const output = new Float32Array(rows * dimension);
   const graph = buildGraph(positives, userCount, itemCount);
   await applyS(graph, parameters, dimension, layers, output, propagateScratch(rows, dimension), new Breather(signal));

@@ -10,7 +10,7 @@ import { Ticker } from "./ticker.js";
  */
 export async function scoreTopK(input: ScoreTopKInput, options?: RunOptions): Promise<TopK> {
   const { signal, onProgress } = checkOptions(options);
-  const { users, items, dimension, mask, k, userRows, itemCount } = checkScoreTopK(input, true);
+  const { users, items, dimension, mask, k, userRows, itemCount } = checkScoreTopK(input);
   const result: TopK = { items: new Uint32Array(userRows * k).fill(NO_ITEM), scores: new Float32Array(userRows * k).fill(-Infinity) };
   const scores = new Float32Array(itemCount), user = new Float64Array(dimension);
   const heapItems = new Uint32Array(k), heapScores = new Float32Array(k);

@@ -23,13 +23,13 @@ import { Ticker } from "./ticker.js";
 /** `Kernels.bprEpoch`, plainly. @throws NativeError on a state or an input that the contract refuses */
 /** Epochs of BPR (Rendle et al., UAI 2009). Cost of an epoch: O(rows * dimension + batches * parameters). */
 export async function bprEpoch(state: TrainingState, input: BprInput, options?: RunOptions): Promise<EpochResult> {
-  return train("bprEpoch", checkOptions(options), checkTraining("bprEpoch", state, input, true));
+  return train("bprEpoch", checkOptions(options), checkTraining("bprEpoch", state, input));
 }
 
 /** `Kernels.lightGcnEpoch`, plainly. @throws NativeError on a state or an input that the contract refuses */
 /** Epochs of LightGCN (He et al., SIGIR 2020). Each batch propagates twice: O(batches * layers * rows * dimension). */
 export async function lightGcnEpoch(state: TrainingState, input: LightGcnInput, options?: RunOptions): Promise<EpochResult> {
-  return train("lightGcnEpoch", checkOptions(options), checkTraining("lightGcnEpoch", state, input, true));
+  return train("lightGcnEpoch", checkOptions(options), checkTraining("lightGcnEpoch", state, input));
 }
 
 async function train(kernel: string, { signal, onProgress }: RunOptions, { state, input }: CheckedTraining): Promise<EpochResult> {
