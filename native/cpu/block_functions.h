@@ -31,9 +31,11 @@ void adamRows(const Step* step, const uint32_t* occurrences, const float* gradie
 void sgdRows(const Step* step, const uint32_t* occurrences, const float* gradient, int sparse, size_t dimension, size_t from, size_t to,
              float* parameters);
 int allFinite(const float* values, size_t count);
-void transposeKeys(const float* keys, size_t count, size_t dimension, size_t stride, double* transposed);
-void attend(const float* query, const double* transposed, const float* bias, size_t count, size_t stride, size_t dimension, size_t heads,
-            double* scratch, double* weights);
+float packKeys(const float* keys, size_t count, size_t dimension, float* packed);
+float scaleQueries(const float* queries, size_t values, float scale, float* scaled);
+int attendHead(const HeadShape* shape, const float* queries, size_t count, const float* packed, const float* start, float* e, float* totals);
+void mixHead(const float* e, size_t stride, float inverse, int first, float* weights);
+void poolWeights(const float* weights, size_t count, int largest, float* pooled);
 void chooseLevels(const double* values, size_t levels, const double* best, size_t width, double* next, uint16_t* picks);
 double spinFloats(size_t rounds, double* sink);
 double spinDoubles(size_t rounds, double* sink);

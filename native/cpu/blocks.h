@@ -23,6 +23,12 @@ struct Step {
 
 constexpr size_t SCORE_USERS = 4;
 
+// One head of attention: dimensions first .. first + width - 1, over `keys` keys padded to `stride`.
+struct HeadShape {
+  size_t dimension, first, width, keys, stride;
+  int guarded;  // logits might leave float32
+};
+
 struct Blocks {
   const char* name;
   // Items in one packed panel, at most 64; panels are [dimension][panelItems] doubles.
@@ -55,11 +61,18 @@ struct Blocks {
   // 1 when every value is finite.
   int (*allFinite)(const float* values, size_t count);
 
-  // keys [count, dimension] -> transposed [dimension][stride] doubles, padded with zeros; stride is a multiple of 8.
-  void (*transposeKeys)(const float* keys, size_t count, size_t dimension, size_t stride, double* transposed);
-  // Mean over heads of one query's attention -> weights [stride]. scratch [heads * stride + heads].
-  void (*attend)(const float* query, const double* transposed, const float* bias, size_t count, size_t stride, size_t dimension,
-                 size_t heads, double* scratch, double* weights);
+  // Attention. keys [count, dimension] -> packed [stride, dimension] in an order of its own, padded with zeros; stride is count
+  // rounded up to 16. A long list may be packed piece by piece, each a multiple of 64 keys. Returns the largest magnitude.
+  float (*packKeys)(const float* keys, size_t count, size_t dimension, float* packed);
+  // scaled = scale * queries; returns the largest magnitude.
+  float (*scaleQueries)(const float* queries, size_t values, float scale, float* scaled);
+  // e^(logit - largest logit) of 1 to 4 scaled queries [count, dimension] under one head -> e [count, stride], and the sum of each.
+  // start [stride]: where a logit starts, -infinity for the padding. Returns 0 where the shape is guarded and a logit is not finite.
+  int (*attendHead)(const HeadShape* shape, const float* queries, size_t count, const float* packed, const float* start, float* e, float* totals);
+  // weights [stride] = e * inverse, added to by a fused multiply-add unless first.
+  void (*mixHead)(const float* e, size_t stride, float inverse, int first, float* weights);
+  // pooled[j] = the larger of both, or their sum.
+  void (*poolWeights)(const float* weights, size_t count, int largest, float* pooled);
 
   // One category of the dynamic program: next[w] and picks[w] for w 0 .. width - 1. best[-levels .. -1] must be readable.
   void (*chooseLevels)(const double* values, size_t levels, const double* best, size_t width, double* next, uint16_t* picks);
