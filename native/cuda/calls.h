@@ -8,6 +8,7 @@ namespace cuda {
 void scoreTopK(Work& work, const CragruCudaScoreTopK& input);
 void propagate(Work& work, const CragruCudaPropagate& input);
 void knapsack(Work& work, const CragruCudaKnapsack& input);
+void attentionWeights(Work& work, const CragruCudaAttention& input);
 
 }  // namespace cuda
 }  // namespace cragru

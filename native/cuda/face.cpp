@@ -8,6 +8,8 @@ namespace cuda {
 
 namespace {
 
+static_assert(int(AttentionOutput::heads) == CRAGRU_CUDA_HEADS && int(AttentionOutput::top) == CRAGRU_CUDA_TOP, "both enums are one list");
+
 // One call of the table.
 class Call {
  public:
@@ -36,6 +38,7 @@ class Call {
       case CRAGRU_CUDA_RANGE: throw Error{"NATIVE_RANGE", "the values of instance " + number + " are too large to add.", "Scale the values."};
       case CRAGRU_CUDA_DIVERGED: throw Error{"NATIVE_DIVERGED", "training diverged in epoch " + number + ".", "Lower the learning rate or the regularisation."};
       case CRAGRU_CUDA_PIVOT: throw Error{"NATIVE_NOT_POSITIVE", "the matrix is not positive definite: pivot of column " + number + ".", "Add to its diagonal."};
+      case CRAGRU_CUDA_LOGITS: throw Error{"NATIVE_RANGE", "the logits of user " + number + " leave the range of float32.", "Scale the vectors."};
       default: throw Error{"NATIVE_CUDA", "the GPU reports: " + text + ".", "Use CRAGRU_DEVICE=cpu, and look at nvidia-smi."};
     }
   }
@@ -86,6 +89,38 @@ std::vector<float> propagate(const Propagate& input, Run& run) {
   given.result = result.data();
   Call call(run);
   call(table().propagate, given);
+  return result;
+}
+
+AttentionResult attentionWeights(const Attention& input, Run& run) {
+  const size_t users = input.queryOffsets.size() - 1;
+  size_t cells = 0;
+  for (size_t user = 0; user < users; user++) {
+    cells += size_t(input.queryOffsets[user + 1] - input.queryOffsets[user]) * (input.keyOffsets[user + 1] - input.keyOffsets[user]);
+  }
+  AttentionResult result;
+  switch (input.output) {
+    case AttentionOutput::heads: result.weights.resize(cells * input.heads); break;
+    case AttentionOutput::weights: result.weights.resize(cells); break;
+    case AttentionOutput::top: result.weights.resize(input.queryOffsets[users] * input.k); break;
+    default: result.weights.resize(input.keyOffsets[users]);
+  }
+  if (input.output == AttentionOutput::top) result.keys.resize(result.weights.size());
+  CragruCudaAttention given = {};
+  given.queries = of(input.queries);
+  given.keys = of(input.keys);
+  given.bias = of(input.bias);
+  given.queryOffsets = of(input.queryOffsets);
+  given.keyOffsets = of(input.keyOffsets);
+  given.dimension = input.dimension;
+  given.heads = input.heads;
+  given.k = input.k;
+  given.output = int(input.output);
+  given.resultCount = result.weights.size();
+  given.result = result.weights.data();
+  given.resultKeys = result.keys.data();
+  Call call(run);
+  call(table().attentionWeights, given);
   return result;
 }
 

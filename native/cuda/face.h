@@ -8,6 +8,7 @@ namespace cuda {
 
 TopK scoreTopK(const ScoreTopK& input, Run& run);
 std::vector<float> propagate(const Propagate& input, Run& run);
+AttentionResult attentionWeights(const Attention& input, Run& run);
 KnapsackResult knapsack(const Knapsack& input, Run& run);
 
 }  // namespace cuda

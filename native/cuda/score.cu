@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "score.h"
+#include "select.h"
 
 namespace cragru {
 namespace cuda {
@@ -307,20 +308,7 @@ __global__ void finish(Users users, Items items, unsigned k, uint32_t* resultIte
     if (threadIdx.x % 8 == 0 && at < size) keys[at] = at < count ? uint64_t(orderOf(score)) << 32 | (0xffffffffu - item) : 0;
   }
   __syncthreads();
-  for (unsigned length = 2; length <= size; length *= 2) {
-    for (unsigned step = length / 2; step > 0; step /= 2) {
-      for (unsigned pair = threadIdx.x; pair < size / 2; pair += NARROW_THREADS) {
-        const unsigned at = pair / step * step * 2 + pair % step, other = at + step;
-        const bool descending = (at & length) == 0;
-        const uint64_t a = keys[at], b = keys[other];
-        if ((a < b) == descending && a != b) {
-          keys[at] = b;
-          keys[other] = a;
-        }
-      }
-      __syncthreads();
-    }
-  }
+  sortDescending(keys, size);
   for (unsigned at = threadIdx.x; at < k; at += NARROW_THREADS) {
     const unsigned item = at < count ? 0xffffffffu - unsigned(keys[at]) : 0xffffffffu;
     float score = at < count ? fromOrder(unsigned(keys[at] >> 32)) : -INFINITY;

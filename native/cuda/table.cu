@@ -145,6 +145,7 @@ const CragruCudaTable table = {
     run<CragruCudaScoreTopK, scoreTopK>,
     run<CragruCudaPropagate, propagate>,
     run<CragruCudaKnapsack, knapsack>,
+    run<CragruCudaAttention, attentionWeights>,
 };
 
 }  // namespace

@@ -23,7 +23,8 @@ enum {
   CRAGRU_CUDA_RANGE = 4,     /* values too large to add; call.bytes is the number of the instance */
   CRAGRU_CUDA_DIVERGED = 5,  /* training left the finite numbers; call.bytes is the number of the epoch */
   CRAGRU_CUDA_PIVOT = 6,     /* not positive definite; call.bytes is the column */
-  CRAGRU_CUDA_HOST = 7       /* not enough memory of the host */
+  CRAGRU_CUDA_HOST = 7,      /* not enough memory of the host */
+  CRAGRU_CUDA_LOGITS = 8     /* logits of attention that float32 cannot hold; call.bytes is the number of the user */
 };
 
 typedef struct {
@@ -91,6 +92,18 @@ typedef struct {
   double* totals;    /* [instances] */
 } CragruCudaKnapsack;
 
+enum { CRAGRU_CUDA_HEADS = 0, CRAGRU_CUDA_WEIGHTS = 1, CRAGRU_CUDA_MAX = 2, CRAGRU_CUDA_MEAN = 3, CRAGRU_CUDA_TOP = 4 };
+
+typedef struct {
+  CragruCudaFloats queries, keys, bias;       /* bias of count 0: none */
+  CragruCudaWords queryOffsets, keyOffsets;   /* of the host */
+  size_t dimension, heads, k;
+  int output;
+  size_t resultCount;
+  float* result;
+  uint32_t* resultKeys; /* of CRAGRU_CUDA_TOP */
+} CragruCudaAttention;
+
 typedef struct {
   int version;
   /* Number of usable devices, 0 without a driver or GPU; writes one sentence about what was found. Never fails. */
@@ -106,6 +119,7 @@ typedef struct {
   int (*scoreTopK)(CragruCudaCall* call, const CragruCudaScoreTopK* input);
   int (*propagate)(CragruCudaCall* call, const CragruCudaPropagate* input);
   int (*knapsack)(CragruCudaCall* call, const CragruCudaKnapsack* input);
+  int (*attentionWeights)(CragruCudaCall* call, const CragruCudaAttention* input);
 } CragruCudaTable;
 
 const CragruCudaTable* cragru_cuda_table(void);

@@ -157,6 +157,110 @@ void testKnapsack() {
   expect(codeOf([&] { cuda::knapsack(huge, hostRun()); }) == "NATIVE_RANGE", "knapsack refuses sums that overflow");
 }
 
+// One user at a time, as src/native/reference/attention.ts.
+AttentionResult plainAttention(const Attention& input) {
+  AttentionResult result;
+  const size_t users = input.queryOffsets.size() - 1, width = input.dimension / input.heads;
+  const float scale = float(1.0 / std::sqrt(double(width)));
+  for (size_t user = 0; user < users; user++) {
+    const size_t keys = input.keyOffsets[user + 1] - input.keyOffsets[user], queries = input.queryOffsets[user + 1] - input.queryOffsets[user];
+    std::vector<float> means(queries * keys);
+    std::vector<std::vector<float>> heads(input.heads);
+    for (size_t query = 0; query < queries && keys > 0; query++) {
+      const float* q = input.queries.data() + (input.queryOffsets[user] + query) * input.dimension;
+      for (size_t head = 0; head < input.heads; head++) {
+        std::vector<float> e(keys);
+        float largest = -INFINITY;
+        for (size_t key = 0; key < keys; key++) {
+          const float* k = input.keys.data() + (input.keyOffsets[user] + key) * input.dimension;
+          float logit = input.bias.empty() ? 0.0f : input.bias[input.keyOffsets[user] + key];
+          for (size_t d = head * width; d < (head + 1) * width; d++) logit = fma32(q[d] * scale, k[d], logit);
+          e[key] = logit;
+          largest = std::max(largest, logit);
+        }
+        float t[16] = {};
+        for (size_t key = 0; key < keys; key++) {
+          e[key] = exp32(e[key] - largest);
+          t[key % 16] = t[key % 16] + e[key];
+        }
+        for (size_t half = 8; half > 0; half /= 2) {
+          for (size_t lane = 0; lane < half; lane++) t[lane] = t[lane] + t[lane + half];
+        }
+        for (size_t key = 0; key < keys; key++) {
+          heads[head].push_back(e[key] * (1.0f / t[0]));
+          float& mean = means[query * keys + key];
+          const float inverse = 1.0f / (t[0] * float(input.heads));
+          mean = head == 0 ? e[key] * inverse : fma32(e[key], inverse, mean);
+        }
+      }
+    }
+    if (input.output == AttentionOutput::heads) {
+      for (const std::vector<float>& head : heads) result.weights.insert(result.weights.end(), head.begin(), head.end());
+    } else if (input.output == AttentionOutput::weights) {
+      result.weights.insert(result.weights.end(), means.begin(), means.end());
+    } else if (input.output == AttentionOutput::top) {
+      for (size_t query = 0; query < queries; query++) {
+        std::vector<uint32_t> order(keys);
+        for (size_t key = 0; key < keys; key++) order[key] = uint32_t(key);
+        std::stable_sort(order.begin(), order.end(), [&](uint32_t a, uint32_t b) { return means[query * keys + a] > means[query * keys + b]; });
+        for (size_t at = 0; at < input.k; at++) {
+          result.keys.push_back(at < keys ? order[at] : NO_ITEM);
+          result.weights.push_back(at < keys ? means[query * keys + order[at]] : 0.0f);
+        }
+      }
+    } else {
+      for (size_t key = 0; key < keys; key++) {
+        const bool mean = input.output == AttentionOutput::mean;
+        float all = 0.0f;
+        for (size_t first = 0; first < queries; first += 64) {
+          float part = 0.0f;
+          for (size_t query = first; query < std::min(queries, first + 64); query++) {
+            const float weight = means[query * keys + key];
+            part = mean ? part + weight : std::max(part, weight);
+          }
+          all = mean ? all + part : std::max(all, part);
+        }
+        result.weights.push_back(mean && queries > 0 ? all / float(queries) : all);
+      }
+    }
+  }
+  return result;
+}
+
+void testAttention() {
+  for (const size_t heads : {1, 3}) {
+    for (const size_t width : {1, 11, 40}) {
+      Attention input;
+      input.heads = heads;
+      input.dimension = heads * width;
+      std::vector<uint32_t> queryOffsets{0}, keyOffsets{0};
+      for (const uint32_t queries : {1, 0, 5, 33, 70, 3}) queryOffsets.push_back(queryOffsets.back() + queries);
+      for (const uint32_t keys : {1, 9, 0, 31, 33, width == 11 ? 2100 : 300}) keyOffsets.push_back(keyOffsets.back() + keys);
+      input.queries = numbers<float>(queryOffsets.back() * input.dimension, 11, 4.0);
+      input.keys = numbers<float>(keyOffsets.back() * input.dimension, 12, width == 40 ? 40.0 : 4.0);
+      if (heads == 3) input.bias = numbers<float>(keyOffsets.back(), 13);
+      input.queryOffsets = queryOffsets;
+      input.keyOffsets = keyOffsets;
+      for (const AttentionOutput output : {AttentionOutput::heads, AttentionOutput::weights, AttentionOutput::max, AttentionOutput::mean, AttentionOutput::top}) {
+        input.output = output;
+        input.k = 40;
+        const AttentionResult wanted = plainAttention(input);
+        inOrders([&] {
+          const AttentionResult found = cuda::attentionWeights(input, hostRun());
+          expect(same(found.weights, wanted.weights) && same(found.keys, wanted.keys), "attention, output " + std::to_string(int(output)));
+        });
+      }
+    }
+  }
+  Attention huge;
+  huge.heads = huge.dimension = 1;
+  huge.queries = std::vector<float>{1e30f};
+  huge.keys = std::vector<float>{1e30f, 1.0f};
+  huge.queryOffsets = std::vector<uint32_t>{0, 1};
+  huge.keyOffsets = std::vector<uint32_t>{0, 2};
+  expect(codeOf([&] { cuda::attentionWeights(huge, hostRun()); }) == "NATIVE_RANGE", "attention refuses logits that overflow");
+}
+
 void testFailures() {
   Propagate input;
   input.userCount = input.itemCount = 20;
@@ -191,6 +295,7 @@ int main() {
   testScore();
   testPropagate();
   testKnapsack();
+  testAttention();
   testFailures();
   std::printf("%d checks, %d failures\n", checks, failures);
   return failures == 0 ? 0 : 1;
