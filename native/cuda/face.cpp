@@ -37,7 +37,11 @@ class Call {
       case CRAGRU_CUDA_HOST: throw Error{"NATIVE_MEMORY", text + ".", "Pass fewer rows at a time."};
       case CRAGRU_CUDA_RANGE: throw Error{"NATIVE_RANGE", "the values of instance " + number + " are too large to add.", "Scale the values."};
       case CRAGRU_CUDA_DIVERGED: throw Error{"NATIVE_DIVERGED", "training diverged in epoch " + number + ".", "Lower the learning rate or the regularisation."};
-      case CRAGRU_CUDA_PIVOT: throw Error{"NATIVE_NOT_POSITIVE", "the matrix is not positive definite: pivot of column " + number + ".", "Add to its diagonal."};
+      case CRAGRU_CUDA_PIVOT: throw Error{"NATIVE_NOT_POSITIVE", "the matrix is not positive definite: the pivot of column " + number + " is not a positive number.",
+                                         "Add a larger multiple of the identity, or rebuild the matrix from its data."};
+      case CRAGRU_CUDA_INVERSE: throw Error{"NATIVE_NOT_POSITIVE", "the inverse leaves the range of double: column " + number + " of the factor's inverse is too large.",
+                                            "Scale the matrix, or add a larger multiple of the identity."};
+      case CRAGRU_CUDA_SPOILT: throw Error{"NATIVE_DIVERGED", text + "; a held matrix is spoilt.", "Scale the matrix and the vectors."};
       case CRAGRU_CUDA_LOGITS: throw Error{"NATIVE_RANGE", "the logits of user " + number + " leave the range of float32.", "Scale the vectors."};
       default: throw Error{"NATIVE_CUDA", "the GPU reports: " + text + ".", "Use CRAGRU_DEVICE=cpu, and look at nvidia-smi."};
     }
@@ -139,6 +143,51 @@ KnapsackResult knapsack(const Knapsack& input, Run& run) {
   Call call(run);
   call(table().knapsack, given);
   return result;
+}
+
+std::vector<uint32_t> gram(const Gram& input, Run& run) {
+  std::vector<uint32_t> result(input.columnCount * (input.columnCount + 1) / 2);
+  CragruCudaGram given = {};
+  given.positives = of(input.positives);
+  given.columnCount = input.columnCount;
+  given.result = result.data();
+  Call call(run);
+  call(table().gram, given);
+  return result;
+}
+
+CooccurrenceResult itemCooccurrence(const Cooccurrence& input, Run& run) {
+  CooccurrenceResult result;
+  result.items.resize(input.columnCount * input.k);
+  result.counts.resize(input.columnCount * input.k);
+  CragruCudaCooccurrence given = {};
+  given.positives = of(input.positives);
+  given.columnCount = input.columnCount;
+  given.k = input.k;
+  given.resultItems = result.items.data();
+  given.resultCounts = result.counts.data();
+  Call call(run);
+  call(table().itemCooccurrence, given);
+  return result;
+}
+
+void cholesky(Cholesky& input, Run& run) {
+  CragruCudaCholesky given = {};
+  given.matrix = input.matrix.data();
+  given.size = input.size;
+  given.inverse = input.inverse;
+  Call call(run);
+  call(table().cholesky, given);
+}
+
+void rankUpdate(RankUpdate& input, Run& run) {
+  CragruCudaRankUpdate given = {};
+  given.matrix = input.matrix.data();
+  given.size = input.size;
+  given.vectors = of(input.vectors);
+  given.weights = of(input.weights);
+  Call call(run);
+  call(table().rankUpdate, given);
 }
 
 }  // namespace cuda

@@ -95,7 +95,8 @@ __global__ void __launch_bounds__(TILE_THREADS, 2) scoreTile(Users users, Items 
   const size_t firstUser = size_t(blockIdx.x) * TILE;
   const unsigned tile = unsigned(size_t(tiles.first + blockIdx.y) * tiles.step % tiles.all);
   const size_t firstItem = size_t(tile) * TILE;
-  const unsigned thread = threadIdx.x, tx = thread % 16, ty = thread / 16;
+  // A warp is 4 users by 8 items, so that one read of shared memory serves it at once.
+  const unsigned thread = threadIdx.x, tx = thread % 8 + thread / 32 % 2 * 8, ty = thread / 8 % 4 + thread / 64 * 4;
   const unsigned depths = unsigned((items.stride + DEPTH - 1) / DEPTH);
 
   const auto load = [&](unsigned depth) {
@@ -152,20 +153,25 @@ __global__ void __launch_bounds__(TILE_THREADS, 2) scoreTile(Users users, Items 
     __syncthreads();
     const float* userFrom = userTile + (depth % 2) * TILE * PITCH + ty * PITCH;
     const float* itemFrom = itemTile + (depth % 2) * TILE * PITCH + tx * PITCH;
-#pragma unroll
+#pragma unroll 1
     for (int d = 0; d < DEPTH; d += 4) {
-      float4 a[8];
+      // Half of the users at a time: more would not fit the registers.
 #pragma unroll
-      for (int i = 0; i < 8; i++) a[i] = *reinterpret_cast<const float4*>(userFrom + i * 16 * PITCH + d);
+      for (int half = 0; half < 8; half += 4) {
+        float4 a[4];
 #pragma unroll
-      for (int j = 0; j < 8; j++) {
-        const float4 b = *reinterpret_cast<const float4*>(itemFrom + j * 16 * PITCH + d);
+        for (int i = 0; i < 4; i++) a[i] = *reinterpret_cast<const float4*>(userFrom + (half + i) * 16 * PITCH + d);
 #pragma unroll
-        for (int i = 0; i < 8; i++) {
-          sums[i][j] = __fmaf_rn(a[i].x, b.x, sums[i][j]);
-          sums[i][j] = __fmaf_rn(a[i].y, b.y, sums[i][j]);
-          sums[i][j] = __fmaf_rn(a[i].z, b.z, sums[i][j]);
-          sums[i][j] = __fmaf_rn(a[i].w, b.w, sums[i][j]);
+        for (int j = 0; j < 8; j++) {
+          const float4 b = *reinterpret_cast<const float4*>(itemFrom + j * 16 * PITCH + d);
+#pragma unroll
+          for (int i = 0; i < 4; i++) {
+            float& sum = sums[half + i][j];
+            sum = __fmaf_rn(a[i].x, b.x, sum);
+            sum = __fmaf_rn(a[i].y, b.y, sum);
+            sum = __fmaf_rn(a[i].z, b.z, sum);
+            sum = __fmaf_rn(a[i].w, b.w, sum);
+          }
         }
       }
     }

@@ -146,6 +146,10 @@ const CragruCudaTable table = {
     run<CragruCudaPropagate, propagate>,
     run<CragruCudaKnapsack, knapsack>,
     run<CragruCudaAttention, attentionWeights>,
+    run<CragruCudaCholesky, cholesky>,
+    run<CragruCudaRankUpdate, rankUpdate>,
+    run<CragruCudaGram, gram>,
+    run<CragruCudaCooccurrence, itemCooccurrence>,
 };
 
 }  // namespace

@@ -24,7 +24,9 @@ enum {
   CRAGRU_CUDA_DIVERGED = 5,  /* training left the finite numbers; call.bytes is the number of the epoch */
   CRAGRU_CUDA_PIVOT = 6,     /* not positive definite; call.bytes is the column */
   CRAGRU_CUDA_HOST = 7,      /* not enough memory of the host */
-  CRAGRU_CUDA_LOGITS = 8     /* logits of attention that float32 cannot hold; call.bytes is the number of the user */
+  CRAGRU_CUDA_LOGITS = 8,    /* logits of attention that float32 cannot hold; call.bytes is the number of the user */
+  CRAGRU_CUDA_INVERSE = 9,   /* the inverse leaves the range of double; call.bytes is the column */
+  CRAGRU_CUDA_SPOILT = 10    /* an updated matrix leaves the finite numbers */
 };
 
 typedef struct {
@@ -105,6 +107,30 @@ typedef struct {
 } CragruCudaAttention;
 
 typedef struct {
+  double* matrix; /* lower triangle, n (n + 1) / 2; replaced where the call succeeds */
+  size_t size;
+  int inverse;
+} CragruCudaCholesky;
+
+typedef struct {
+  double* matrix;
+  size_t size;
+  CragruCudaDoubles vectors, weights;
+} CragruCudaRankUpdate;
+
+typedef struct {
+  CragruCudaCsr positives;
+  size_t columnCount;
+  uint32_t* result; /* lower triangle */
+} CragruCudaGram;
+
+typedef struct {
+  CragruCudaCsr positives;
+  size_t columnCount, k;
+  uint32_t *resultItems, *resultCounts; /* [columnCount, k] */
+} CragruCudaCooccurrence;
+
+typedef struct {
   int version;
   /* Number of usable devices, 0 without a driver or GPU; writes one sentence about what was found. Never fails. */
   int (*countDevices)(char* text, size_t size);
@@ -120,6 +146,10 @@ typedef struct {
   int (*propagate)(CragruCudaCall* call, const CragruCudaPropagate* input);
   int (*knapsack)(CragruCudaCall* call, const CragruCudaKnapsack* input);
   int (*attentionWeights)(CragruCudaCall* call, const CragruCudaAttention* input);
+  int (*cholesky)(CragruCudaCall* call, const CragruCudaCholesky* input);
+  int (*rankUpdate)(CragruCudaCall* call, const CragruCudaRankUpdate* input);
+  int (*gram)(CragruCudaCall* call, const CragruCudaGram* input);
+  int (*itemCooccurrence)(CragruCudaCall* call, const CragruCudaCooccurrence* input);
 } CragruCudaTable;
 
 const CragruCudaTable* cragru_cuda_table(void);

@@ -261,6 +261,114 @@ void testAttention() {
   expect(codeOf([&] { cuda::attentionWeights(huge, hostRun()); }) == "NATIVE_RANGE", "attention refuses logits that overflow");
 }
 
+void testCounts() {
+  for (const size_t n : {1, 5, 70, 200}) {
+    for (const bool dense : {false, true}) {
+      Gram input;
+      input.columnCount = n;
+      input.positives = sparse(dense ? 37 : 3000, n, dense ? 500 : 1, 14);
+      const Csr& csr = input.positives;
+      std::vector<uint32_t> wanted(n * (n + 1) / 2), full(n * n);
+      for (size_t row = 0; row + 1 < csr.offsets.size(); row++) {
+        for (size_t a = csr.offsets[row]; a < csr.offsets[row + 1]; a++) {
+          for (size_t b = csr.offsets[row]; b < csr.offsets[row + 1]; b++) {
+            const size_t i = csr.columns[a], j = csr.columns[b];
+            full[i * n + j]++;
+            if (j <= i) wanted[i * (i + 1) / 2 + j]++;
+          }
+        }
+      }
+      Cooccurrence near;
+      near.positives = csr;
+      near.columnCount = n;
+      near.k = 9;
+      CooccurrenceResult best;
+      for (size_t column = 0; column < n; column++) {
+        std::vector<uint32_t> order;
+        for (size_t other = 0; other < n; other++) if (other != column && full[column * n + other] > 0) order.push_back(uint32_t(other));
+        std::stable_sort(order.begin(), order.end(), [&](uint32_t a, uint32_t b) { return full[column * n + a] > full[column * n + b]; });
+        for (size_t at = 0; at < near.k; at++) {
+          best.items.push_back(at < order.size() ? order[at] : NO_ITEM);
+          best.counts.push_back(at < order.size() ? full[column * n + order[at]] : 0);
+        }
+      }
+      inOrders([&] {
+        expect(same(cuda::gram(input, hostRun()), wanted), "gram");
+        const CooccurrenceResult found = cuda::itemCooccurrence(near, hostRun());
+        expect(same(found.items, best.items) && same(found.counts, best.counts), "itemCooccurrence");
+      });
+    }
+  }
+}
+
+void testLinear() {
+  for (const size_t n : {1, 2, 63, 64, 65, 130}) {
+    const auto at = [](size_t i, size_t j) { return i * (i + 1) / 2 + j; };
+    std::vector<double> matrix(n * (n + 1) / 2), vectors = numbers<double>(3 * n, 15), weights{1.0, -0.25, 3.0};
+    for (size_t i = 0; i < n; i++) {
+      for (size_t j = 0; j <= i; j++) matrix[at(i, j)] = (i == j ? double(n) : 0.0) + std::sin(double(i * 7 + j * 3));
+    }
+    std::vector<double> factor = matrix, m(matrix.size()), inverse(matrix.size());
+    for (size_t i = 0; i < n; i++) {
+      for (size_t j = 0; j <= i; j++) {
+        double s = matrix[at(i, j)];
+        for (size_t k = 0; k < j; k++) s = std::fma(-factor[at(i, k)], factor[at(j, k)], s);
+        factor[at(i, j)] = i == j ? std::sqrt(s) : s / factor[at(j, j)];
+      }
+    }
+    for (size_t i = 0; i < n; i++) {
+      for (size_t j = 0; j <= i; j++) {
+        double s = 0;
+        for (size_t k = j; k < i; k++) s = std::fma(-factor[at(i, k)], m[at(k, j)], s);
+        m[at(i, j)] = i == j ? 1 / factor[at(j, j)] : s / factor[at(i, i)];
+      }
+    }
+    for (size_t i = 0; i < n; i++) {
+      for (size_t j = 0; j <= i; j++) {
+        double s = 0;
+        for (size_t k = i; k < n; k++) s = std::fma(m[at(k, i)], m[at(k, j)], s);
+        inverse[at(i, j)] = s + 0.0;
+      }
+    }
+    std::vector<double> updated = matrix;
+    for (size_t r = 0; r < weights.size(); r++) {
+      for (size_t i = 0; i < n; i++) {
+        for (size_t j = 0; j <= i; j++) updated[at(i, j)] = std::fma(weights[r] * vectors[r * n + i], vectors[r * n + j], updated[at(i, j)]);
+      }
+    }
+    inOrders([&] {
+      Cholesky input;
+      input.size = n;
+      input.matrix = matrix;
+      cuda::cholesky(input, hostRun());
+      expect(same(input.matrix, factor), "cholesky factor of order " + std::to_string(n));
+      input.matrix = matrix;
+      input.inverse = true;
+      cuda::cholesky(input, hostRun());
+      expect(same(input.matrix, inverse), "cholesky inverse of order " + std::to_string(n));
+      RankUpdate change;
+      change.size = n;
+      change.matrix = matrix;
+      change.vectors = vectors;
+      change.weights = weights;
+      cuda::rankUpdate(change, hostRun());
+      expect(same(change.matrix, updated), "rankUpdate of order " + std::to_string(n));
+    });
+    Cholesky indefinite;
+    indefinite.size = n;
+    indefinite.matrix = matrix;
+    indefinite.matrix[at(n / 2, n / 2)] = -1;
+    const std::vector<double> before = indefinite.matrix;
+    std::string message;
+    try {
+      cuda::cholesky(indefinite, hostRun());
+    } catch (const Error& error) {
+      message = error.message;
+    }
+    expect(message.find("column " + std::to_string(n / 2) + " ") != std::string::npos && same(indefinite.matrix, before), "cholesky names the pivot and leaves the matrix");
+  }
+}
+
 void testFailures() {
   Propagate input;
   input.userCount = input.itemCount = 20;
@@ -296,6 +404,8 @@ int main() {
   testPropagate();
   testKnapsack();
   testAttention();
+  testCounts();
+  testLinear();
   testFailures();
   std::printf("%d checks, %d failures\n", checks, failures);
   return failures == 0 ? 0 : 1;
