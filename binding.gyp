@@ -23,6 +23,14 @@
       "xcode_settings": {"OTHER_CPLUSPLUSFLAGS": ["<@(flags)", "-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512dq", "-mavx2", "-mfma", "-mprefer-vector-width=512"]}
     },
     {
+      "target_name": "isa_avx512vnni",
+      "type": "static_library",
+      "sources": ["<!@(<(read) isa)"],
+      "defines": ["ISA=avx512vnni"],
+      "cflags_cc": ["<@(flags)", "-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512dq", "-mavx512vnni", "-mavx2", "-mfma", "-mprefer-vector-width=512"],
+      "xcode_settings": {"OTHER_CPLUSPLUSFLAGS": ["<@(flags)", "-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512dq", "-mavx512vnni", "-mavx2", "-mfma", "-mprefer-vector-width=512"]}
+    },
+    {
       "target_name": "cragru",
       "sources": ["<!@(<(read) core,isa,addon)"],
       "defines": ["NAPI_VERSION=9", "ISA=base"],
@@ -30,7 +38,7 @@
       "xcode_settings": {"OTHER_CPLUSPLUSFLAGS": ["<@(flags)"]},
       "dependencies": ["<!(node -p \"require('node-addon-api').targets\"):node_addon_api_except"],
       "conditions": [
-        ["target_arch=='x64'", {"dependencies": ["isa_avx2", "isa_avx512"]}],
+        ["target_arch=='x64'", {"dependencies": ["isa_avx2", "isa_avx512", "isa_avx512vnni"]}],
         ["OS=='linux'", {"ldflags": ["-static-libgcc", "-static-libstdc++", "-Wl,--exclude-libs,ALL", "-Wl,--gc-sections"]}]
       ]
     }

@@ -147,6 +147,7 @@ class Addon : public Napi::Addon<Addon> {
   // Queues a job with the settings in the second argument of its call.
   Napi::Value queue(const Napi::CallbackInfo& info, std::shared_ptr<Job> job) {
     const Arguments control(info[1]);
+    job->cuda = readChoice(control, "device", {"cpu", "cuda"}) == 1;
     job->blocks = cpu::blocksNamed(control.text("isa").c_str());
     if (job->blocks == nullptr) throw Error{"NATIVE_ISA", "this instruction set is not available.", ""};
     const uint64_t threads = control.whole("threads");

@@ -130,6 +130,14 @@ static inline double sigmoidOf(double x) { return 1.0 / (1.0 + expOf(-x)); }
 
 static inline double softplusOf(double x) { return (x > 0.0 ? x : 0.0) + logOf(1.0 + expOf(x > 0.0 ? -x : x)); }
 
+// Loss softplus(-x) and slope sigma(-x) of a BPR difference x, from one exponential;
+// as bprFall, bprLoss and bprSlope of src/core/math.ts.
+static inline void bprLossOf(double x, double* loss, double* slope) {
+  const double e = expOf(x > 0.0 ? -x : x);
+  *slope = (x > 0.0 ? e : 1.0) / (1.0 + e);
+  *loss = (x > 0.0 ? 0.0 : -x) + logOf(1.0 + e);
+}
+
 // base^exponent by squaring, as power() in src/native/reference/train.ts.
 static inline double powerOf(double base, uint64_t exponent) {
   double result = 1.0;

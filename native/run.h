@@ -17,6 +17,9 @@ class Run {
 
   const cpu::Blocks& blocks;
 
+  // The call asked for the GPU; threads and blocks then serve what the host does.
+  bool cuda = false;
+
   // Either flag, when set, makes check() throw.
   const std::atomic<bool>* cancelled = nullptr;
   const std::atomic<bool>* closing = nullptr;

@@ -93,6 +93,7 @@ void Queue::work() {
     Run run(pool_, job->threads, *job->blocks);
     run.cancelled = &job->cancelled;
     run.closing = &closing_;
+    run.cuda = job->cuda;
     if (!job->onProgress.IsEmpty()) run.onProgress = [this, &job](double done, double total) { announce(job, done, total); };
     try {
       run.check();

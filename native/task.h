@@ -53,6 +53,7 @@ class Job {
   Napi::FunctionReference onProgress;
   const cpu::Blocks* blocks = nullptr;
   unsigned threads = 1;
+  bool cuda = false;  // on the GPU
 
   std::atomic<bool> cancelled{false};
   bool settled = false;  // JavaScript thread only

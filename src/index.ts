@@ -54,8 +54,9 @@ export { compare, Comparison, type CompareOptions, type ComparisonRow } from "./
 export { evaluate, Evaluation, type EvaluateOptions, type MetricValue } from "./evaluation/evaluate.js";
 export { holm, pairedBootstrap, wilcoxonSignedRank } from "./evaluation/significance.js";
 
-export { describeNative, loadKernels } from "./native/load.js";
-export type { Kernels } from "./native/kernels.js";
+export { describeNative, loadKernels, measureRoofs } from "./native/load.js";
+export type { Held, Holdable, HeldCsr, Kernels } from "./native/kernels.js";
+export type { Roofs } from "./native/addon.js";
 export { referenceKernels } from "./native/reference.js";
 export { loadTensorEngine, type TensorEngine } from "./tensor/engine.js";
 

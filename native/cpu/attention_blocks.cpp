@@ -62,8 +62,15 @@ float packKeys(const float* keys, size_t count, size_t dimension, float* packed)
 }
 
 float scaleQueries(const float* queries, size_t values, float scale, float* scaled) {
-  float largest = 0.0f;
-  for (size_t at = 0; at < values; at++) {
+  WideFloats most = everyFloat(0.0f);
+  size_t at = 0;
+  for (; at + WIDE_LANES <= values; at += WIDE_LANES) {
+    const WideFloats value = loadFloats(queries + at) * scale;
+    storeFloats(scaled + at, value);
+    most = maxFloats(magnitudes(value), most);
+  }
+  float largest = largestLane(most);
+  for (; at < values; at++) {
     scaled[at] = queries[at] * scale;
     const float magnitude = __builtin_fabsf(scaled[at]);
     largest = magnitude > largest ? magnitude : largest;

@@ -5,23 +5,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "gram.h"
+#include "linear.h"
+#include "score.h"
+#include "train_data.h"
+
 namespace cragru {
 namespace cpu {
-
-// Samples of one batch, and where a gradient reads: rows are numbers in the stacked table.
-struct Batch {
-  const uint32_t* users;
-  const uint32_t* positives;  // stacked row of the positive item
-  const uint32_t* negatives;  // stacked row of the negative item
-  size_t count;
-};
-
-struct Step {
-  double rate;          // Adam: bias-corrected learning rate; SGD: learning rate
-  double regularisation;  // L2 weight times share of the batch
-};
-
-constexpr size_t SCORE_USERS = 4;
 
 // One head of attention: dimensions first .. first + width - 1, over `keys` keys padded to `stride`.
 struct HeadShape {
@@ -29,16 +19,24 @@ struct HeadShape {
   int guarded;  // logits might leave float32
 };
 
+// Samples of a curvature in order of user; items and negatives are stacked rows. labels [samples] under BCE, else null.
+struct CurvatureSamples {
+  const uint32_t* items;
+  const uint32_t* negatives;
+  const float* labels;
+  double* c;        // [samples]
+  double* weights;  // [samples, 2]: a and r of reference/hessian.ts
+};
+
+// An occurrence of an item: entry = 2 * place of the sample, + 1 as its negative.
+struct Reference {
+  uint32_t entry;
+  uint32_t user;
+};
+
 struct Blocks {
   const char* name;
-  // Items in one packed panel, at most 64; panels are [dimension][panelItems] doubles.
-  size_t panelItems;
-
-  // items [count <= panelItems, dimension] -> panel, missing items as zeros.
-  void (*packPanel)(const float* items, size_t count, size_t dimension, double* panel);
-  // Scores of 4 users [4, dimension] against a panel -> scores [4, panelItems]; above[u] gets a bit for each score that is
-  // strictly greater than threshold[u].
-  void (*scorePanel)(const double* users, const double* panel, size_t dimension, const float* thresholds, float* scores, uint64_t* above);
+  ScoreBlocks score;
 
   // output[at] = scale of its row * input[at] for rows from .. to.
   void (*scaleRows)(const float* scales, const float* input, size_t dimension, size_t from, size_t to, float* output);
@@ -46,18 +44,22 @@ struct Blocks {
   void (*hopRows)(const uint32_t* offsets, const uint32_t* columns, const float* scales, const float* scaled, const float* base,
                   size_t dimension, size_t from, size_t to, int last, float divisor, float* output);
 
-  // For samples from .. to: weights = sigmoid(-x), losses = softplus(-x). scratch [8 * dimension].
-  void (*coefficients)(const Batch* batch, size_t from, size_t to, const float* embeddings, size_t dimension, double* scratch,
-                       double* weights, double* losses);
-  // gradient row = float32(share * sum over references of one row); a reference is 4 * sample + role (0 user, 1 positive,
-  // 2 negative). sums [dimension] is scratch.
-  void (*accumulateRow)(const Batch* batch, const uint32_t* references, size_t count, const double* weights, const float* embeddings,
-                        size_t dimension, double share, double* sums, float* gradient);
-  // One optimiser step for rows from .. to. gradient rows of unused rows (sparse and occurrences 0) are not read.
-  void (*adamRows)(const Step* step, const uint32_t* occurrences, const float* gradient, int sparse, size_t dimension, size_t from, size_t to,
-                   float* parameters, float* first, float* second);
-  void (*sgdRows)(const Step* step, const uint32_t* occurrences, const float* gradient, int sparse, size_t dimension, size_t from, size_t to,
-                  float* parameters);
+  // Philox of stream (seed, stream) at counters (users[n], items[n], epoch, draw): scaled = high half of lane 0 * range, second =
+  // lane 1 (not written when null).
+  void (*drawPairs)(const uint32_t* users, const uint32_t* items, size_t count, uint32_t epoch, uint32_t draw, uint32_t seed,
+                    uint32_t stream, uint32_t range, uint32_t* scaled, uint32_t* second);
+  // The first half of a step for user groups from .. to: losses and weights of their samples, copies of their rows, their gradients
+  // and moves. The second half moves the items, when all users are done.
+  void (*userGroups)(const Batch* batch, const Step* step, const Update* update, size_t from, size_t to);
+  void (*itemGroups)(const Batch* batch, const Step* step, const Update* update, size_t from, size_t to);
+  // Adam's idle steps of rows from .. to before the first step of the window that reads them.
+  void (*idleRows)(const Update* update, size_t from, size_t to);
+  // One step of rows from .. to on a gradient for every row; forgets KEEP_GRADIENT's rows and occurrences.
+  void (*moveRows)(const Update* update, const float* gradient, size_t from, size_t to);
+  // Sequential SGD, sample after sample; losses [count]. Threads may race on rows.
+  void (*hogwildSamples)(const Sample* samples, size_t count, float* parameters, size_t stride, double scale, float decay, double* losses);
+  // Eight sums and their tree, as dot.
+  double (*sumOfLosses)(const double* losses, size_t count);
   // 1 when every value is finite.
   int (*allFinite)(const float* values, size_t count);
 
@@ -74,13 +76,37 @@ struct Blocks {
   // pooled[j] = the larger of both, or their sum.
   void (*poolWeights)(const float* weights, size_t count, int largest, float* pooled);
 
-  // One category of the dynamic program: next[w] and picks[w] for w 0 .. width - 1. best[-levels .. -1] must be readable.
-  void (*chooseLevels)(const double* values, size_t levels, const double* best, size_t width, double* next, uint16_t* picks);
+  // The k largest weights of a row [stride] of `count` keys, and the numbers of their keys, best first (ties: lower number). Returns
+  // how many there are, k or count. scratch [2 * (stride + 16)].
+  size_t (*topWeights)(const float* row, size_t stride, size_t count, size_t k, uint64_t* scratch, float* weights, uint32_t* numbers);
+
+  // One category of the dynamic program: next[w - from] for w from .. to - 1. best[w - low] holds the totals of the weights low to
+  // high before it, -infinity for 32 weights on either side; next may be written up to a block of 32 beyond its end.
+  void (*chooseLevels)(const double* values, size_t levels, const double* best, size_t low, size_t high, size_t from, size_t to, double* next);
 
   // Loops at the roof (roofs.cpp): operations done, operations done, bytes read.
   double (*spinFloats)(size_t rounds, double* sink);
   double (*spinDoubles)(size_t rounds, double* sink);
   double (*readBytes)(const float* values, size_t count, double* sink);
+
+  GramBlocks gram;
+  LinearBlocks linear;
+
+  // Curvature. The table holds rows [E, S V] of 2 * width values, width a multiple of 8.
+  // c and r of samples from .. to, all of one user.
+  void (*curvatureScalars)(const CurvatureSamples* samples, size_t from, size_t to, size_t user, const double* table, size_t width);
+  // a of samples from .. to, all of one user, and their terms added to the user's sums [width] unless that is null. scratch [2 * width].
+  void (*bendUser)(const CurvatureSamples* samples, size_t from, size_t to, size_t user, const double* table, size_t width, int full, double* scratch,
+                   double* sums);
+  // The terms of one item's occurrences added to its sums [width].
+  void (*bendItem)(const Reference* references, size_t count, const double* weights, const double* table, size_t width, int full, double* sums);
+  // hopRows in double, on `slab` (8 or 16) columns: scaled rows lie side by side, base and output in rows of a stride.
+  void (*hopDoubles)(const uint32_t* offsets, const uint32_t* columns, const double* scales, const double* scaled, size_t slab, const double* base,
+                     size_t baseStride, size_t from, size_t to, int last, double divisor, double* output, size_t outputStride);
+  // For vectors of `count` values, a multiple of 8: a'b in eight sums; sums += factor * values; sums = values + factor * sums.
+  double (*innerBlock)(const double* a, const double* b, size_t count);
+  void (*addScaled)(double factor, const double* values, size_t count, double* sums);
+  void (*scaleAndAdd)(double factor, const double* values, size_t count, double* sums);
 };
 
 // Lowest first: the instruction sets of this build that this processor has.

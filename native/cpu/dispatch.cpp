@@ -9,11 +9,12 @@ extern const Blocks blocks_base;
 #if defined(__x86_64__)
 extern const Blocks blocks_avx2;
 extern const Blocks blocks_avx512;
+extern const Blocks blocks_avx512vnni;
 #endif
 
 namespace {
 struct Supported {
-  const Blocks* list[3];
+  const Blocks* list[4];
   size_t count = 0;
   Supported() {
     list[count++] = &blocks_base;
@@ -25,6 +26,7 @@ struct Supported {
     if (avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
         __builtin_cpu_supports("avx512dq")) {
       list[count++] = &blocks_avx512;
+      if (__builtin_cpu_supports("avx512vnni")) list[count++] = &blocks_avx512vnni;
     }
 #endif
   }

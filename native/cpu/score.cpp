@@ -1,176 +1,304 @@
-// Scores, mask and top-k in one pass. Items are packed once into panels of doubles; a block of users walks over the panels
-// and keeps, for each user, a heap of the best k whose root is the threshold, so nearly all scores cost one comparison and never
-// leave the first-level cache. Long catalogues are packed slab by slab (32 MB). Items come in ascending order: an equal score
-// never replaces an entry.
+// Scores, mask and top-k in one pass. Items are packed once into panels; blocks of users walk over them with a candidate pass
+// (score.h): values with a proved error bound, kept where they may still belong to the list. What is left at the end, little more
+// than k items a user, is scored exactly and put in order, so the lists are those of the contract whichever pass ran. The score
+// matrix never exists: a block keeps one chunk of values until it knows a first threshold; after that values are compared in
+// registers.
 #include <algorithm>
 #include <limits>
+#include <memory>
+#include <mutex>
 
 #include "../run.h"
+#include "score_list.h"
 
 namespace cragru {
 namespace cpu {
 
 namespace {
 
-constexpr size_t BLOCK_USERS = 32;
-constexpr size_t SLAB_VALUES = size_t(1) << 22;
+constexpr size_t BLOCK_USERS = 64;
+// Users and items whose values are kept while thresholds are unknown: 256 KB.
+constexpr size_t OPENING_USERS = 16;
+constexpr size_t OPENING_ITEMS = 4096;
+// Packed items, and lists in the making, that exist at one time.
+constexpr size_t SLAB_BYTES = size_t(96) << 20;
+// Fewer users than packing is worth.
+constexpr size_t FEW_USERS = 6;
+// Users after whom the pass is chosen again, and the share of the items that the bound may leave to exact scoring until then.
+constexpr size_t TRIAL_USERS = 128;
+constexpr double TRIAL_SHARE = 1.0 / 12;
+// Products of norms up to here keep the passes inside the finite numbers.
+constexpr double SAFE_PRODUCT = 0x1p120;
 
-bool worse(float score, uint32_t item, float otherScore, uint32_t otherItem) {
-  return score < otherScore || (score == otherScore && item > otherItem);
-}
-
-// A heap over two parallel arrays, worst entry first.
-struct Heap {
-  uint32_t* items;
-  float* scores;
-
-  void siftDown(size_t at, size_t count) {
-    const uint32_t item = items[at];
-    const float score = scores[at];
-    for (;;) {
-      size_t child = 2 * at + 1;
-      if (child >= count) break;
-      if (child + 1 < count && worse(scores[child + 1], items[child + 1], scores[child], items[child])) child++;
-      if (!worse(scores[child], items[child], score, item)) break;
-      items[at] = items[child];
-      scores[at] = scores[child];
-      at = child;
-    }
-    items[at] = item;
-    scores[at] = score;
-  }
-
-  void build(size_t count) {
-    for (size_t at = count / 2; at-- > 0;) siftDown(at, count);
-  }
-
-  // Best first: the worst entry moves to the end, again and again.
-  void sort(size_t count) {
-    for (; count > 1; count--) {
-      std::swap(items[0], items[count - 1]);
-      std::swap(scores[0], scores[count - 1]);
-      siftDown(0, count - 1);
-    }
-  }
+// Users that walk over the items together.
+struct Block {
+  size_t from = 0, to = 0;
+  std::vector<uint8_t> users;  // packed groups
+  std::vector<ScoreGroup> groups;
+  std::vector<UserList> lists;
+  std::vector<float> thresholds;
+  std::vector<float> bounds;
+  std::vector<uint32_t> items;
+  bool safe = true;
 };
 
-// What one call keeps per user between slabs.
-struct Kept {
-  std::vector<size_t> counts;    // entries in the heap
-  std::vector<size_t> maskNext;  // first mask entry not yet passed
+// What one thread needs, kept between blocks.
+struct Workspace {
+  Block block;
+  std::vector<uint32_t> values;
+  std::vector<float> errors, scales, maxima;
+  ListScratch scratch;
+};
+
+// Packed items.
+struct Slab {
+  size_t firstPanel = 0, lastPanel = 0;
+  const ScorePass* pass = nullptr;
+  std::vector<uint8_t> panels;
+  std::vector<double> facts;
+  ScorePanels at{};
+  double norm = 0;
 };
 
 class Scorer {
  public:
-  Scorer(const ScoreTopK& input, Run& run) : input_(input), run_(run), blocks_(run.blocks) {
+  Scorer(const ScoreTopK& input, Run& run) : input_(input), run_(run), blocks_(run.blocks.score), maker_(input, run.blocks.score) {
     result_.items.assign(input.userRows * input.k, NO_ITEM);
     result_.scores.assign(input.userRows * input.k, -std::numeric_limits<float>::infinity());
-    kept_.counts.assign(input.userRows, 0);
-    kept_.maskNext.assign(input.userRows, 0);
-    for (size_t row = 0; input.masked && row < input.userRows; row++) kept_.maskNext[row] = input.mask.offsets[row];
+    panels_ = (input.itemCount + blocks_.panelItems - 1) / blocks_.panelItems;
+    openingPanels_ = std::min(panels_, OPENING_ITEMS / blocks_.panelItems);
+    // Each panel of the opening is a lane of maxima: enough of them that the k-th largest maximum is close to the k-th score.
+    folds_ = std::min(openingPanels_, 5 * input.k / blocks_.panelItems + 2);
   }
 
   TopK scoreAll() {
-    const size_t panelItems = blocks_.panelItems;
-    const size_t slabPanels = std::max<size_t>(1, SLAB_VALUES / (input_.dimension * panelItems));
-    const size_t panels = (input_.itemCount + panelItems - 1) / panelItems;
-    panels_.resize(std::min(slabPanels, panels) * panelItems * input_.dimension);
-    for (size_t first = 0; first < panels; first += slabPanels) scoreSlab(first, std::min(panels, first + slabPanels), panels);
-    run_.parallel((input_.userRows + 255) / 256, [&](size_t chunk) {
-      const size_t end = std::min(input_.userRows, (chunk + 1) * 256);
-      for (size_t row = chunk * 256; row < end; row++) {
-        Heap heap = heapOf(row);
-        if (kept_.counts[row] < input_.k) heap.build(kept_.counts[row]);
-        heap.sort(kept_.counts[row]);
-      }
-    });
+    if (input_.userRows <= FEW_USERS) {
+      scoreUsers(0, input_.userRows, nullptr);
+      return std::move(result_);
+    }
+    const ScorePass* pass = blocks_.integers.tile ? &blocks_.integers : &blocks_.floats;
+    size_t from = 0;
+    if (pass == &blocks_.integers && input_.userRows >= 4 * TRIAL_USERS) {
+      scoreUsers(0, from = TRIAL_USERS, pass);
+      const double most = double(input_.k) + TRIAL_SHARE * double(input_.itemCount);
+      if (double(scored_.load()) > most * TRIAL_USERS) pass = &blocks_.floats;
+    }
+    const size_t userBytes = (maker_.room() + ListMaker::ROOM_PADDING) * 12;
+    const size_t most = std::max<size_t>(1, SLAB_BYTES / userBytes / BLOCK_USERS) * BLOCK_USERS;
+    while (from < input_.userRows) {
+      const size_t to = slabCount(*pass) > 1 ? std::min(input_.userRows, from + most) : input_.userRows;
+      scoreUsers(from, to, pass);
+      from = to;
+    }
     return std::move(result_);
   }
 
  private:
-  Heap heapOf(size_t row) { return {result_.items.data() + row * input_.k, result_.scores.data() + row * input_.k}; }
+  size_t slabPanels(const ScorePass& pass) const { return std::max<size_t>(1, SLAB_BYTES / pass.panelBytes(input_.dimension)); }
+  size_t slabCount(const ScorePass& pass) const { return (panels_ + slabPanels(pass) - 1) / slabPanels(pass); }
 
-  void scoreSlab(size_t firstPanel, size_t lastPanel, size_t allPanels) {
-    const size_t panelItems = blocks_.panelItems, dimension = input_.dimension, panelSize = panelItems * dimension;
-    run_.parallel((lastPanel - firstPanel + 15) / 16, [&](size_t chunk) {
-      const size_t end = std::min(lastPanel, firstPanel + (chunk + 1) * 16);
-      for (size_t panel = firstPanel + chunk * 16; panel < end; panel++) {
-        const size_t item = panel * panelItems;
-        blocks_.packPanel(input_.items.data() + item * dimension, std::min(panelItems, input_.itemCount - item), dimension,
-                          panels_.data() + (panel - firstPanel) * panelSize);
-      }
-    });
-    std::atomic<size_t> done{0};
-    run_.parallel((input_.userRows + BLOCK_USERS - 1) / BLOCK_USERS, [&](size_t chunk) {
-      const size_t from = chunk * BLOCK_USERS, to = std::min(input_.userRows, from + BLOCK_USERS);
-      scoreBlock(from, to, firstPanel, lastPanel);
-      const double users = double(done.fetch_add(to - from) + to - from);
-      run_.progress((double(firstPanel) * double(input_.userRows) + users * double(lastPanel - firstPanel)) / double(allPanels), double(input_.userRows));
-    });
+  // Without a pass every score is made exactly.
+  void scoreUsers(size_t from, size_t to, const ScorePass* pass) {
+    const size_t blockUsers = !pass ? 1 : std::min(BLOCK_USERS, std::max<size_t>(SCORE_GROUP, (to - from) / 16 / SCORE_GROUP * SCORE_GROUP));
+    const size_t blockCount = (to - from + blockUsers - 1) / blockUsers;
+    const size_t slabs = pass ? slabCount(*pass) : 1;
+    std::vector<Block> kept(slabs > 1 ? blockCount : 0);
+    for (size_t slab = 0; slab < slabs; slab++) {
+      if (pass) pack(*pass, slab * slabPanels(*pass));
+      std::atomic<size_t> done{0};
+      run_.parallel(blockCount, [&](size_t chunk) {
+        std::unique_ptr<Workspace> space = workspace();
+        Block& block = slabs > 1 ? kept[chunk] : space->block;
+        if (slab == 0) begin(block, from + chunk * blockUsers, std::min(to, from + (chunk + 1) * blockUsers), pass);
+        if (pass && safe(block)) walk(block, *pass, *space);
+        else walkExactly(block, *space);
+        if (slab + 1 == slabs) finish(block, *space);
+        const double users = double(done.fetch_add(block.to - block.from) + block.to - block.from);
+        run_.progress(double(from) + (double(slab) * double(to - from) + users) / double(slabs), double(input_.userRows));
+        scored_.fetch_add(space->scratch.scored);
+        space->scratch.scored = 0;
+        putBack(std::move(space));
+      });
+    }
   }
 
-  void scoreBlock(size_t from, size_t to, size_t firstPanel, size_t lastPanel) {
-    const size_t panelItems = blocks_.panelItems, dimension = input_.dimension;
-    // Missing users of the last group stay zero and are not looked at.
-    std::vector<double> users((to - from + SCORE_USERS - 1) / SCORE_USERS * SCORE_USERS * dimension, 0.0);
-    for (size_t at = 0; at < (to - from) * dimension; at++) users[at] = input_.users[from * dimension + at];
-    std::vector<float> scores(SCORE_USERS * panelItems);
-    std::vector<float> thresholds(users.size() / dimension, -std::numeric_limits<float>::infinity());
-    for (size_t row = from; row < to; row++) {
-      if (kept_.counts[row] == input_.k) thresholds[row - from] = heapOf(row).scores[0];
+  void pack(const ScorePass& pass, size_t firstPanel) {
+    if (slab_.pass == &pass && slab_.firstPanel == firstPanel) return;
+    const size_t bytes = pass.panelBytes(input_.dimension);
+    slab_.firstPanel = firstPanel;
+    slab_.lastPanel = std::min(panels_, firstPanel + slabPanels(pass));
+    slab_.pass = &pass;
+    const size_t count = slab_.lastPanel - firstPanel;
+    slab_.panels.resize(count * bytes);
+    slab_.facts.resize(count * 4);
+    slab_.at = {slab_.facts.data(), slab_.facts.data() + count, slab_.facts.data() + 2 * count, slab_.facts.data() + 3 * count};
+    run_.parallel((count + 15) / 16, [&](size_t chunk) {
+      for (size_t panel = chunk * 16; panel < std::min(count, (chunk + 1) * 16); panel++) {
+        const size_t item = (firstPanel + panel) * blocks_.panelItems;
+        pass.packPanel(input_.items.data() + item * input_.dimension, std::min(blocks_.panelItems, input_.itemCount - item), input_.dimension,
+                       slab_.panels.data() + panel * bytes, &slab_.at, panel);
+      }
+    });
+    slab_.norm = *std::max_element(slab_.at.norm, slab_.at.norm + count);
+  }
+
+  void begin(Block& block, size_t from, size_t to, const ScorePass* pass) {
+    const size_t count = to - from, groups = (count + SCORE_GROUP - 1) / SCORE_GROUP, length = maker_.room() + ListMaker::ROOM_PADDING;
+    block.from = from;
+    block.to = to;
+    block.lists.resize(count);
+    block.bounds.resize(2 * count * length);
+    block.items.resize(count * length);
+    for (size_t user = 0; user < count; user++) {
+      float* bounds = block.bounds.data() + 2 * user * length;
+      maker_.begin(block.lists[user], {bounds, bounds + length, block.items.data() + user * length}, from + user);
     }
-    for (size_t panel = firstPanel; panel < lastPanel; panel++) {
+    if (!pass) return;
+    block.groups.resize(groups);
+    block.users.resize(groups * pass->userBytes(input_.dimension));
+    block.thresholds.assign(groups * SCORE_GROUP, std::numeric_limits<float>::infinity());
+    for (size_t group = 0; group < groups; group++) {
+      const size_t user = group * SCORE_GROUP;
+      pass->packUsers(input_.users.data() + (from + user) * input_.dimension, std::min<size_t>(SCORE_GROUP, count - user), input_.dimension,
+                      block.users.data() + group * pass->userBytes(input_.dimension), &block.groups[group]);
+    }
+    for (size_t user = 0; user < count; user++) {
+      if (reach(block, user) > 0) block.thresholds[user] = -std::numeric_limits<float>::infinity();
+    }
+  }
+
+  static double reach(const Block& block, size_t user) { return block.groups[user / SCORE_GROUP].reach[user % SCORE_GROUP]; }
+
+  bool safe(const Block& block) const {
+    for (size_t user = 0; user < block.lists.size(); user++) {
+      if (!(reach(block, user) * slab_.norm < SAFE_PRODUCT)) return false;
+    }
+    return true;
+  }
+
+  void walk(Block& block, const ScorePass& pass, Workspace& space) {
+    size_t panel = 0;
+    const size_t panels = slab_.lastPanel - slab_.firstPanel;
+    if (slab_.firstPanel == 0) {
+      for (size_t user = 0; user < block.lists.size(); user += OPENING_USERS) open(block, pass, user, space);
+      panel = openingPanels_;
+    }
+    const size_t bytes = pass.panelBytes(input_.dimension), userBytes = pass.userBytes(input_.dimension);
+    space.values.resize(std::max(space.values.size(), SCORE_GROUP * blocks_.panelItems));
+    for (; panel < panels; panel++) {
       run_.check();
-      const size_t firstItem = panel * panelItems;
-      const size_t present = std::min(panelItems, input_.itemCount - firstItem);
-      const uint64_t everyone = present == 64 ? ~uint64_t(0) : (uint64_t(1) << present) - 1;
-      const double* packed = panels_.data() + (panel - firstPanel) * panelItems * dimension;
-      for (size_t group = from; group < to; group += SCORE_USERS) {
-        uint64_t above[SCORE_USERS];
-        blocks_.scorePanel(users.data() + (group - from) * dimension, packed, dimension, thresholds.data() + (group - from), scores.data(), above);
-        const size_t end = std::min(to, group + SCORE_USERS);
-        for (size_t row = group; row < end; row++) {
-          // A heap that is not full takes everything, an infinitely bad score too.
-          const uint64_t wanted = (kept_.counts[row] < input_.k ? ~uint64_t(0) : above[row - group]) & everyone;
-          if (wanted) thresholds[row - from] = take(row, wanted, firstItem, scores.data() + (row - group) * panelItems);
+      const size_t firstItem = (slab_.firstPanel + panel) * blocks_.panelItems;
+      for (size_t group = 0; group < block.groups.size(); group++) {
+        float* thresholds = block.thresholds.data() + group * SCORE_GROUP;
+        uint32_t bases[SCORE_GROUP];
+        uint32_t found = pass.tile(block.users.data() + group * userBytes, &block.groups[group], slab_.panels.data() + panel * bytes, &slab_.at, panel,
+                                   input_.dimension, thresholds, space.values.data(), blocks_.panelItems, bases);
+        for (; found; found &= found - 1) {
+          const size_t user = size_t(__builtin_ctz(found));
+          UserList& list = block.lists[group * SCORE_GROUP + user];
+          float error, scale;
+          blocks_.boundPanels(&block.groups[group], user, &slab_.at, panel, 1, &error, &scale);
+          uint32_t* values = space.values.data() + user * blocks_.panelItems;
+          maker_.hide(list, pass, values, firstItem, 1);
+          maker_.offer(list, pass, values, bases + user, 1, &error, &scale, firstItem, space.scratch);
+          thresholds[user] = list.threshold;
         }
       }
     }
   }
 
-  // Offers the marked items of one panel to a user's heap; returns the new threshold.
-  float take(size_t row, uint64_t wanted, size_t firstItem, const float* scores) {
-    Heap heap = heapOf(row);
-    size_t count = kept_.counts[row];
-    size_t maskAt = kept_.maskNext[row];
-    const size_t maskEnd = input_.masked ? input_.mask.offsets[row + 1] : 0;
-    for (; wanted; wanted &= wanted - 1) {
-      const size_t lane = size_t(__builtin_ctzll(wanted));
-      const uint32_t item = uint32_t(firstItem + lane);
-      while (maskAt < maskEnd && input_.mask.columns[maskAt] < item) maskAt++;
-      if (maskAt < maskEnd && input_.mask.columns[maskAt] == item) continue;
-      const float score = scores[lane];
-      if (count < input_.k) {
-        heap.items[count] = item;
-        heap.scores[count] = score;
-        if (++count == input_.k) heap.build(count);
-      } else if (score > heap.scores[0]) {
-        heap.items[0] = item;
-        heap.scores[0] = score;
-        heap.siftDown(0, count);
+  // The first panels for OPENING_USERS users: all values are kept until maxima over few of them give each user a threshold.
+  void open(Block& block, const ScorePass& pass, size_t firstUser, Workspace& space) {
+    const size_t users = std::min(OPENING_USERS, block.lists.size() - firstUser), groups = (users + SCORE_GROUP - 1) / SCORE_GROUP;
+    const size_t panelItems = blocks_.panelItems, stride = openingPanels_ * panelItems;
+    const size_t bytes = pass.panelBytes(input_.dimension), userBytes = pass.userBytes(input_.dimension);
+    space.values.resize(std::max(space.values.size(), groups * SCORE_GROUP * stride));
+    reserve(space);
+    for (size_t panel = 0; panel < openingPanels_; panel++) {
+      if (panel % 16 == 0) run_.check();
+      for (size_t group = 0; group < groups; group++) {
+        const size_t at = firstUser / SCORE_GROUP + group;
+        uint32_t bases[SCORE_GROUP];
+        pass.tile(block.users.data() + at * userBytes, &block.groups[at], slab_.panels.data() + panel * bytes, &slab_.at, panel, input_.dimension,
+                  nullptr, space.values.data() + group * SCORE_GROUP * stride + panel * panelItems, stride, bases);
       }
     }
-    kept_.counts[row] = count;
-    kept_.maskNext[row] = maskAt;
-    return count == input_.k ? heap.scores[0] : -std::numeric_limits<float>::infinity();
+    for (size_t user = 0; user < users; user++) {
+      const size_t at = firstUser + user;
+      if (reach(block, at) == 0) continue;
+      blocks_.boundPanels(&block.groups[at / SCORE_GROUP], at % SCORE_GROUP, &slab_.at, 0, openingPanels_, space.errors.data(), space.scales.data());
+      offerOpening(block.lists[at], pass, space.values.data() + user * stride, openingPanels_, 0, space);
+      block.thresholds[at] = block.lists[at].threshold;
+    }
+  }
+
+  void reserve(Workspace& space) const {
+    space.errors.resize(openingPanels_);
+    space.scales.resize(openingPanels_);
+    space.maxima.resize(folds_ * blocks_.panelItems);
+  }
+
+  void offerOpening(UserList& list, const ScorePass& pass, uint32_t* values, size_t panels, size_t firstItem, Workspace& space) {
+    maker_.hide(list, pass, values, firstItem, panels);
+    if (list.count < input_.k) {
+      const size_t folds = std::min(folds_, panels);
+      pass.fold(values, panels, space.errors.data(), space.scales.data(), folds, space.maxima.data());
+      maker_.raise(list, space.maxima.data(), folds * blocks_.panelItems);
+    }
+    maker_.offer(list, pass, values, nullptr, panels, space.errors.data(), space.scales.data(), firstItem, space.scratch);
+  }
+
+  // The scores themselves as values, with bounds of 0: for few users, and where a pass could leave the finite numbers.
+  void walkExactly(Block& block, Workspace& space) {
+    const size_t panelItems = blocks_.panelItems;
+    reserve(space);
+    std::fill(space.errors.begin(), space.errors.end(), 0.0f);
+    std::fill(space.scales.begin(), space.scales.end(), 1.0f);
+    space.values.resize(std::max(space.values.size(), openingPanels_ * panelItems));
+    const size_t last = slab_.pass ? slab_.lastPanel : panels_;
+    for (size_t panel = slab_.pass ? slab_.firstPanel : 0; panel < last; panel += openingPanels_) {
+      const size_t panels = std::min(openingPanels_, last - panel), firstItem = panel * panelItems;
+      for (size_t user = 0; user < block.lists.size(); user++) {
+        UserList& list = block.lists[user];
+        if (!block.groups.empty() && reach(block, user) == 0) continue;
+        run_.check();
+        blocks_.scoreItems(input_.users.data() + list.row * input_.dimension, input_.items.data() + firstItem * input_.dimension, nullptr,
+                           std::min(panels * panelItems, input_.itemCount - firstItem), input_.dimension, reinterpret_cast<float*>(space.values.data()));
+        offerOpening(list, blocks_.floats, space.values.data(), panels, firstItem, space);
+      }
+    }
+  }
+
+  void finish(Block& block, Workspace& space) {
+    for (size_t user = 0; user < block.lists.size(); user++) {
+      if (!block.groups.empty() && reach(block, user) == 0) maker_.finishZeros(block.lists[user], result_);
+      else maker_.finish(block.lists[user], result_, space.scratch);
+    }
+  }
+
+  std::unique_ptr<Workspace> workspace() {
+    std::lock_guard<std::mutex> lock(mutex_);
+    if (spaces_.empty()) return std::make_unique<Workspace>();
+    std::unique_ptr<Workspace> space = std::move(spaces_.back());
+    spaces_.pop_back();
+    return space;
+  }
+
+  void putBack(std::unique_ptr<Workspace> space) {
+    std::lock_guard<std::mutex> lock(mutex_);
+    spaces_.push_back(std::move(space));
   }
 
   const ScoreTopK& input_;
   Run& run_;
-  const Blocks& blocks_;
+  const ScoreBlocks& blocks_;
+  ListMaker maker_;
   TopK result_;
-  Kept kept_;
-  std::vector<double> panels_;
+  size_t panels_, openingPanels_, folds_;
+  Slab slab_;
+  std::atomic<size_t> scored_{0};
+  std::mutex mutex_;
+  std::vector<std::unique_ptr<Workspace>> spaces_;
 };
 
 }  // namespace

@@ -82,6 +82,21 @@ export function softplus(x: number): number {
   return (x > 0 ? x : 0) + log(1 + exp(x > 0 ? -x : x));
 }
 
+/** e^-|x|: what {@link bprLoss} and {@link bprSlope} of x are made of. */
+export function bprFall(x: number): number {
+  return exp(x > 0 ? -x : x);
+}
+
+/** softplus(-x) = -ln sigma(x), the BPR loss of a difference x, from fall = e^-|x|. */
+export function bprLoss(x: number, fall: number): number {
+  return (x > 0 ? 0 : -x) + log(1 + fall);
+}
+
+/** sigma(-x), minus the slope of {@link bprLoss}, from fall = e^-|x|. */
+export function bprSlope(x: number, fall: number): number {
+  return (x > 0 ? fall : 1) / (1 + fall);
+}
+
 /** cos(2 pi t) for t in [0, 1): the angle of Box-Muller, given as a share of the full turn. */
 export function cosTurn(t: number): number {
   // Fold to [-1/8, 1/8] of a turn, where short series for sine and cosine are exact to the last bits.

@@ -10,7 +10,7 @@ import type {
 } from "./kernels.js";
 
 /** Instruction sets of the cpu face; all give the same bits. */
-export const ISA_NAMES = ["base", "avx2", "avx512"] as const;
+export const ISA_NAMES = ["base", "avx2", "avx512", "avx512vnni"] as const;
 export type IsaName = (typeof ISA_NAMES)[number];
 
 /** Raised when the addon's calls change, so that a stale build is refused by name and not by a crash. */
@@ -44,8 +44,16 @@ export interface Roofs {
   memory: number;
 }
 
+/** Where and how calls run: on the GPU where one is named; there the instruction set and the threads serve what the host does. */
+export interface AddonSettings {
+  isa: IsaName;
+  threads: number;
+  gpu?: CudaDevice;
+}
+
 /** How a call is to run. */
 export interface Control {
+  device: "cpu" | "cuda";
   isa: IsaName;
   threads: number;
   progress?: (done: number, total: number) => void;
@@ -91,10 +99,11 @@ export interface Addon {
  * The seam: checks meaning in TypeScript, hands plain fresh objects to the addon (which copies every array and checks the
  * copies), ties `signal` and `onProgress` to the job, and turns native failures into {@link NativeError}.
  */
-export function addonKernels(addon: Addon, settings: { isa: IsaName; threads: number }): Kernels {
+export function addonKernels(addon: Addon, settings: AddonSettings): Kernels {
+  const { isa, threads, gpu } = settings;
   const run = async <T>(name: KernelName | "hold", call: Call<T>, input: object, { signal, onProgress }: RunOptions, total: number): Promise<T> => {
     let failure: { cause: unknown } | undefined;
-    const control: Control = { isa: settings.isa, threads: settings.threads };
+    const control: Control = { device: gpu ? "cuda" : "cpu", isa, threads };
     if (onProgress) {
       control.progress = (done, of) => {
         if (failure || signal?.aborted) return;
@@ -133,11 +142,10 @@ export function addonKernels(addon: Addon, settings: { isa: IsaName; threads: nu
       signal?.removeEventListener("abort", abort);
     }
   };
-  const { isa, threads } = settings;
   const memory = AddonMemory.of(addon), face = memory.face;
   return {
-    face: "cpu",
-    device: `cpu (${isa}, ${threads} ${threads === 1 ? "thread" : "threads"})`,
+    face: gpu ? "cuda" : "cpu",
+    device: gpu ? `cuda (${gpu.name}, ${gpu.computeCapability})` : `cpu (${isa}, ${threads} ${threads === 1 ? "thread" : "threads"})`,
     async hold(data, options) {
       return memory.hold(data, checkOptions(options), (call, input, checkedOptions) => run("hold", call, input, checkedOptions, 1));
     },

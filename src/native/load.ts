@@ -64,7 +64,7 @@ export async function measureRoofs(options: LoadOptions = {}): Promise<Roofs | u
   const { description: { addonPath, isa, threads } } = load(options);
   if (addonPath === undefined || isa === "js") return undefined;
   const addon = tryAddon(addonPath);
-  return "addon" in addon ? addon.addon.roofs({}, { isa, threads }).promise : undefined;
+  return "addon" in addon ? addon.addon.roofs({}, { device: "cpu", isa, threads }).promise : undefined;
 }
 
 function load(options: LoadOptions): Loaded {
@@ -74,11 +74,11 @@ function load(options: LoadOptions): Loaded {
   }
   const threads = threadCount(options.threads), isa = options.isa ?? setting("CRAGRU_ISA");
   if (isa !== undefined && !(ISA_NAMES as readonly string[]).includes(isa)) {
-    throw new NativeError("NATIVE_ISA", `There is no instruction set ${JSON.stringify(isa)}.`, { hint: "CRAGRU_ISA is one of base, avx2, avx512." });
+    throw new NativeError("NATIVE_ISA", `There is no instruction set ${JSON.stringify(isa)}.`, { hint: `CRAGRU_ISA is one of ${ISA_NAMES.join(", ")}.` });
   }
   if (device === "js") return typeScript(undefined);
   const found = findAddon();
-  if (device === "cuda") throw noCuda(found);
+  if (device === "cuda" && !("addon" in found && found.said.cuda.devices.length > 0)) throw noCuda(found);
   if (!("addon" in found)) {
     if (device === "auto") return typeScript(found.reason);
     throw new NativeError("NATIVE_ADDON", `The cpu face was asked for, but ${found.reason}`, { hint: HOW_TO_BUILD });
@@ -90,8 +90,8 @@ function load(options: LoadOptions): Loaded {
       hint: "Unset CRAGRU_ISA to use the best one; the results are the same.",
     });
   }
-  const kernels = addonKernels(addon, { isa: chosen, threads });
-  return { kernels, description: { face: "cpu", device: kernels.device, addonPath: path, cuda: said.cuda, isa: chosen, threads } };
+  const kernels = addonKernels(addon, { isa: chosen, threads, ...(device === "cuda" ? { gpu: said.cuda.devices[0]! } : {}) });
+  return { kernels, description: { face: kernels.face, device: kernels.device, addonPath: path, cuda: said.cuda, isa: chosen, threads } };
 }
 
 function typeScript(reason: string | undefined): Loaded {
@@ -135,13 +135,10 @@ function tryAddon(path: string): Found {
   }
 }
 
-/** There are no CUDA kernels yet; the message tells a missing GPU from a missing face. */
+/** "auto" never means the GPU: its face is asked for by name. */
 function noCuda(found: Found): NativeError {
-  const machine = "addon" in found
-    ? `this machine: ${found.said.cuda.text}`
-    : found.reason;
-  return new NativeError("NATIVE_CUDA", `CUDA was asked for, but this version has no CUDA kernels: its native core finds GPUs and computes on the CPU (${machine})`, {
-    hint: "Use CRAGRU_DEVICE=cpu or auto: the CPU face gives the numbers that a GPU face would have to match.",
+  return new NativeError("NATIVE_CUDA", `CUDA was asked for, but ${"addon" in found ? found.said.cuda.text : found.reason}`, {
+    hint: "addon" in found ? "Use CRAGRU_DEVICE=cpu or auto: the CPU face gives the same numbers." : HOW_TO_BUILD,
   });
 }
 

@@ -22,7 +22,7 @@ const endlessJob = `
   const state = { userCount: 2, itemCount: 3, dimension: 4, parameters: new Float32Array(20).fill(0.1), first: new Float32Array(20), second: new Float32Array(20), step: 0 };
   const input = { positives: { offsets: Uint32Array.of(0, 1, 2), columns: Uint32Array.of(0, 1) }, seed: 1, firstEpoch: 0, epochs: 4e6, batchCount: 1,
     learningRate: 0.001, regularisation: 0, optimiser: "adam", update: "batch", operand: "float32", layers: 2 };
-  const job = addon.lightGcnEpoch({ state, input }, { isa: "base", threads: 3, progress: () => {} });
+  const job = addon.lightGcnEpoch({ state, input }, { device: "cpu", isa: "base", threads: 3, progress: () => {} });
   job.promise.catch(() => {});`;
 
 describe.skipIf(path === "")(path === "" ? why : "the addon", () => {
@@ -67,7 +67,7 @@ describe.skipIf(path === "")(path === "" ? why : "the addon", () => {
 
   it("keeps a process alive for a job and lets it end after, also when jobs are cancelled before they start", () => {
     const script = `${endlessJob}
-      const waiting = addon.lightGcnEpoch({ state, input }, { isa: "base", threads: 1 });
+      const waiting = addon.lightGcnEpoch({ state, input }, { device: "cpu", isa: "base", threads: 1 });
       waiting.promise.catch((error) => console.log("second", error.code));
       waiting.cancel(); waiting.cancel();
       job.promise.catch((error) => console.log("first", error.code));
@@ -78,7 +78,7 @@ describe.skipIf(path === "")(path === "" ? why : "the addon", () => {
 
   it("fails a job with what its progress call-back threw, even without the seam", () => {
     const script = `${endlessJob}
-      addon.lightGcnEpoch({ state, input }, { isa: "base", threads: 2, progress: () => { throw new TypeError("mine"); } }).promise.catch((error) => console.log(error.name, error.message));
+      addon.lightGcnEpoch({ state, input }, { device: "cpu", isa: "base", threads: 2, progress: () => { throw new TypeError("mine"); } }).promise.catch((error) => console.log(error.name, error.message));
       setTimeout(() => job.cancel(), 20);`;
     expect(execFileSync(process.execPath, ["-e", script], { encoding: "utf8" })).toBe("TypeError mine\n");
   });
@@ -128,15 +128,15 @@ describe.skipIf(path === "")(path === "" ? why : "the addon", () => {
           for (const value of junk) {
             await attempt(name, value, value);
             await attempt(name, calls[name](), value);
-            await attempt(name, calls[name](), { isa: value, threads: value, progress: value });
+            await attempt(name, calls[name](), { device: value, isa: value, threads: value, progress: value });
             const fields = calls[name]();
             for (const [target, key] of Object.entries(fields).flatMap(([key, inner]) => inner?.constructor === Object ? Object.keys(inner).map((one) => [key, one]) : [[undefined, key]])) {
               const spoiled = calls[name]();
               if (target === undefined) spoiled[key] = value; else spoiled[target] = { ...spoiled[target], [key]: value };
-              if (key !== "epochs") await attempt(name, spoiled, { isa: "base", threads: 2 });
+              if (key !== "epochs") await attempt(name, spoiled, { device: "cpu", isa: "base", threads: 2 });
             }
             const sound = calls[name]();
-            await attempt(name, sound, { isa: "base", threads: 1 });
+            await attempt(name, sound, { device: "cpu", isa: "base", threads: 1 });
           }
         }
         console.log(errors > 500 && results > 100 ? "alive" : "reached too little: " + errors + " " + results);

@@ -1,10 +1,11 @@
 import { Breather, type RunOptions } from "../../core/progress.js";
 import { checkOptions, checkScoreTopK } from "../check.js";
 import { NO_ITEM, type ScoreTopKInput, type TopK } from "../kernels.js";
+import { dot } from "./dot.js";
 import { Ticker } from "./ticker.js";
 
 /**
- * Scores of one user against all items, kept only as a row of scratch, then the best k by a bounded heap whose root is the
+ * Scores of one user against all items (dot, rounded once to float32), kept only as a row of scratch, then the best k by a bounded heap whose root is the
  * worst entry kept: an item below it costs one comparison. Items come in ascending order, so an equal score never
  * replaces an entry and ties stand by lower item. Cost O(users * items * dimension); memory O(items).
  */
@@ -12,12 +13,11 @@ export async function scoreTopK(input: ScoreTopKInput, options?: RunOptions): Pr
   const { signal, onProgress } = checkOptions(options);
   const { users, items, dimension, mask, k, userRows, itemCount } = checkScoreTopK(input);
   const result: TopK = { items: new Uint32Array(userRows * k).fill(NO_ITEM), scores: new Float32Array(userRows * k).fill(-Infinity) };
-  const scores = new Float32Array(itemCount), user = new Float64Array(dimension);
+  const scores = new Float32Array(itemCount);
   const heapItems = new Uint32Array(k), heapScores = new Float32Array(k);
   const breather = new Breather(signal), ticker = new Ticker(onProgress, userRows);
   for (let row = 0; row < userRows; row++) {
-    for (let d = 0; d < dimension; d++) user[d] = users[row * dimension + d];
-    scoreRow(user, items, dimension, scores);
+    for (let item = 0; item < itemCount; item++) scores[item] = dot(users, row * dimension, items, item * dimension, dimension);
     const masked = mask ? mask.columns.subarray(mask.offsets[row], mask.offsets[row + 1]) : undefined;
     const kept = keepBest(scores, masked, k, heapItems, heapScores);
     drain(heapItems, heapScores, kept, result.items, result.scores, row * k);
@@ -28,32 +28,6 @@ export async function scoreTopK(input: ScoreTopKInput, options?: RunOptions): Pr
   }
   ticker.end();
   return result;
-}
-
-/** Four items at a time: the sums of one item are sequential in d, so independent items fill the pipeline. */
-function scoreRow(user: Float64Array, items: Float32Array, dimension: number, scores: Float32Array): void {
-  const itemCount = scores.length;
-  let item = 0;
-  for (; item + 4 <= itemCount; item += 4) {
-    const at0 = item * dimension, at1 = at0 + dimension, at2 = at1 + dimension, at3 = at2 + dimension;
-    let sum0 = 0, sum1 = 0, sum2 = 0, sum3 = 0;
-    for (let d = 0; d < dimension; d++) {
-      const value = user[d];
-      sum0 += value * items[at0 + d];
-      sum1 += value * items[at1 + d];
-      sum2 += value * items[at2 + d];
-      sum3 += value * items[at3 + d];
-    }
-    scores[item] = sum0;
-    scores[item + 1] = sum1;
-    scores[item + 2] = sum2;
-    scores[item + 3] = sum3;
-  }
-  for (; item < itemCount; item++) {
-    let sum = 0;
-    for (let d = 0; d < dimension; d++) sum += user[d] * items[item * dimension + d];
-    scores[item] = sum;
-  }
 }
 
 /** Fills the heap with the best k unmasked items and returns how many there are. */

@@ -8,16 +8,18 @@ function played(knapsack: (input: object, control: Control) => { promise: Promis
   return addonKernels({ knapsack } as unknown as Addon, { isa: "base", threads: 2 });
 }
 
-const input = { values: Float64Array.of(1, 2), instances: 1, categories: 1, levels: 2, capacity: 2, boundary: "exact" } as const;
+const input = {
+  categoryOffsets: Uint32Array.of(0, 1), levels: Uint32Array.of(2), values: Float64Array.of(1, 2), capacities: Uint32Array.of(2), boundary: "exact",
+} as const;
 const coded = (message: string, more: object): Error => Object.assign(new Error(message), more);
 
 describe("the seam", () => {
   it("hands over a fresh object, the instruction set and the threads, and no progress when nobody listens", async () => {
     const result = { choices: Uint32Array.of(2), totals: Float64Array.of(2) };
     const kernels = played((given, control) => {
-      expect(given).toEqual(input);
+      expect(given).toMatchObject(input);
       expect(given).not.toBe(input);
-      expect(control).toEqual({ isa: "base", threads: 2 });
+      expect(control).toEqual({ device: "cpu", isa: "base", threads: 2 });
       return { promise: Promise.resolve(result), cancel: () => undefined };
     });
     expect(await kernels.knapsack(input)).toBe(result);

@@ -3,6 +3,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from "vitest";
 import { NativeError } from "../../../src/core/errors.js";
+import { ADDON_CONTRACT } from "../../../src/native/addon.js";
+import { KERNEL_NAMES } from "../../../src/native/kernels.js";
 import { describeNative, loadKernels } from "../../../src/native/load.js";
 
 let folder = "";
@@ -16,7 +18,8 @@ function fakeAddon(name: string, contract: number, more = ""): string {
   writeFileSync(path, `
     const say = () => ({ contract: ${contract}, isas: ["base", "avx2"], cores: 4, cuda: { devices: [], text: "no usable GPU" } });
     const done = (value) => () => ({ promise: Promise.resolve(value), cancel() {} });
-    module.exports = { describe: say, scoreTopK: done(1), bprEpoch: done(2), lightGcnEpoch: done(3), propagate: done(4), attentionWeights: done(5), knapsack: done(6) };
+    module.exports = { describe: say };
+    for (const name of ${JSON.stringify(KERNEL_NAMES)}) module.exports[name] = done(name);
     ${more}`);
   return path;
 }
@@ -45,7 +48,7 @@ describe("loadKernels", () => {
   });
 
   it("takes the addon that CRAGRU_ADDON names, with the threads and the instruction set asked for", () => {
-    const path = fakeAddon("good", 1);
+    const path = fakeAddon("good", ADDON_CONTRACT);
     vi.stubEnv("CRAGRU_ADDON", path);
     vi.stubEnv("CRAGRU_DEVICE", "");
     vi.stubEnv("CRAGRU_THREADS", "3");
@@ -65,19 +68,24 @@ describe("loadKernels", () => {
   });
 
   it("refuses an addon path that is absent, broken or of another version, even on auto", () => {
-    const stale = fakeAddon("stale", 99), broken = fakeAddon("broken", 1, "throw new Error('half a file');"), partial = fakeAddon("partial", 1, "delete module.exports.knapsack;");
+    const stale = fakeAddon("stale", 99), broken = fakeAddon("broken", ADDON_CONTRACT, "throw new Error('half a file');"), partial = fakeAddon("partial", ADDON_CONTRACT, "delete module.exports.knapsack;");
     for (const path of [join(folder, "absent.node"), stale, broken, partial]) {
       vi.stubEnv("CRAGRU_ADDON", path);
       expect(codeOf(() => loadKernels({ device: "auto" }))).toBe("NATIVE_ADDON");
       expect(codeOf(() => loadKernels({ device: "cpu" }))).toBe("NATIVE_ADDON");
     }
     vi.stubEnv("CRAGRU_ADDON", stale);
-    expect(() => loadKernels()).toThrow(/contract 99, wanted 1/);
+    expect(() => loadKernels()).toThrow(/contract 99, wanted \d+/);
   });
 
-  it("says of a forced CUDA face what is and what is not there", () => {
-    vi.stubEnv("CRAGRU_ADDON", fakeAddon("cuda", 1));
+  it("gives the CUDA face by name alone, and where there is a GPU", () => {
+    const path = fakeAddon("cuda", ADDON_CONTRACT);
+    vi.stubEnv("CRAGRU_ADDON", path);
     expect(codeOf(() => loadKernels({ device: "cuda" }))).toBe("NATIVE_CUDA");
-    expect(() => loadKernels({ device: "cuda" })).toThrow(/no CUDA kernels.*no usable GPU/s);
+    expect(() => loadKernels({ device: "cuda" })).toThrow(/CUDA was asked for, but no usable GPU/);
+    const gpu = '{ name: "GPU X", memoryBytes: 2 ** 36, computeCapability: "9.0" }';
+    vi.stubEnv("CRAGRU_ADDON", fakeAddon("gpu", ADDON_CONTRACT, `module.exports.describe = () => ({ ...say(), cuda: { devices: [${gpu}], text: "1 GPU found" } });`));
+    expect(loadKernels({ device: "cuda" })).toMatchObject({ face: "cuda", device: "cuda (GPU X, 9.0)" });
+    expect(loadKernels({ device: "auto" }).face).toBe("cpu");
   });
 });
