@@ -313,8 +313,6 @@ void attentionWeights(Work& work, const CragruCudaAttention& input) {
       CRAGRU_LAUNCH(work, pool, dim3(gridFor(longest, 128).x, unsigned(some.size())), 128, 0, devicePieces.data(), weights.data(), output == CRAGRU_CUDA_MEAN,
                     results.data());
     }
-    // The lists of pieces are read until the copies are done.
-    work.wait();
     work.step(double(to), double(users));
     from = to;
   }

@@ -9,6 +9,7 @@ void scoreTopK(Work& work, const CragruCudaScoreTopK& input);
 void propagate(Work& work, const CragruCudaPropagate& input);
 void knapsack(Work& work, const CragruCudaKnapsack& input);
 void attentionWeights(Work& work, const CragruCudaAttention& input);
+void train(Work& work, const CragruCudaTraining& input);
 void cholesky(Work& work, const CragruCudaCholesky& input);
 void rankUpdate(Work& work, const CragruCudaRankUpdate& input);
 void gram(Work& work, const CragruCudaGram& input);

@@ -70,6 +70,7 @@ class Work {
     check();
   }
 
+  // Host memory here is never pinned: what is uploaded may change on return, what is downloaded is there.
   template <class T>
   void download(T* host, const T* device, size_t count) {
     if (count > 0) must(cudaMemcpyAsync(host, device, count * sizeof(T), cudaMemcpyDeviceToHost, stream_));

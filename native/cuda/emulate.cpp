@@ -403,11 +403,18 @@ cudaError_t cudaFreeAsync(void* pointer, cudaStream_t stream) {
   enqueue(stream, [pointer] { release(static_cast<const char*>(pointer)); });
   return cudaSuccess;
 }
+// As CUDA does with memory that is not pinned: what the host gives is read at once, what it takes is there on return.
 cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind kind, cudaStream_t stream) {
   if (bytes == 0) return cudaSuccess;
   if (kind != cudaMemcpyDeviceToHost) requireDevicePointer(to, "copy");
   if (kind != cudaMemcpyHostToDevice) requireDevicePointer(from, "copy");
-  enqueue(stream, [=] { std::memcpy(to, from, bytes); });
+  if (kind == cudaMemcpyHostToDevice) {
+    const char* source = static_cast<const char*>(from);
+    enqueue(stream, [to, given = std::vector<char>(source, source + bytes)] { std::memcpy(to, given.data(), given.size()); });
+  } else {
+    enqueue(stream, [=] { std::memcpy(to, from, bytes); });
+    if (kind == cudaMemcpyDeviceToHost) return cudaStreamSynchronize(stream);
+  }
   return cudaSuccess;
 }
 cudaError_t cudaMemsetAsync(void* to, int value, size_t bytes, cudaStream_t stream) {

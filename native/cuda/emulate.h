@@ -2,7 +2,7 @@
 // after the other, as fibers that change at barriers. It is a stricter machine than a GPU, so that mistakes show up:
 // - threads and blocks run in an order drawn from a seed, so that a missing barrier changes results;
 // - a barrier or warp function that not all threads reach, or reach at different lines, stops the program;
-// - work of a stream runs only when the host waits for it; until then the host sees nothing of it;
+// - work of a stream runs only when the host waits for it or takes a copy;
 // - new device and shared memory is filled with bytes 0xff (NaN, huge indices); beyond each device buffer lies a page that
 //   nobody may touch, shared memory ends in a guard; the host cannot touch device memory at all, a kernel takes no host pointer.
 // It gives no speed and knows nothing of coalescing, registers or the memory model between blocks of one launch.

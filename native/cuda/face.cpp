@@ -80,6 +80,35 @@ TopK scoreTopK(const ScoreTopK& input, Run& run) {
   return result;
 }
 
+EpochResult train(Training input, Run& run) {
+  if (input.hogwild) throw Error{"NATIVE_CUDA", "update \"hogwild\" is not on the GPU.", "Use update \"batch\", or CRAGRU_DEVICE=cpu."};
+  EpochResult result;
+  result.losses.resize(input.epochs);
+  CragruCudaTraining given = {};
+  given.userCount = input.state.userCount;
+  given.itemCount = input.state.itemCount;
+  given.dimension = input.state.dimension;
+  given.layers = input.layers;
+  given.parameters = input.state.parameters.data();
+  given.first = input.state.first.data();
+  given.second = input.state.second.data();
+  given.step = &input.state.step;
+  given.positives = of(input.positives);
+  given.seed = input.seed;
+  given.batchCount = input.batchCount;
+  given.firstEpoch = input.firstEpoch;
+  given.epochs = input.epochs;
+  given.learningRate = input.learningRate;
+  given.regularisation = input.regularisation;
+  given.adam = input.adam;
+  given.bf16 = input.bf16;
+  given.losses = result.losses.data();
+  Call call(run);
+  call(table().train, given);
+  result.state = std::move(input.state);
+  return result;
+}
+
 std::vector<float> propagate(const Propagate& input, Run& run) {
   std::vector<float> result((input.userCount + input.itemCount) * input.dimension);
   CragruCudaPropagate given = {};

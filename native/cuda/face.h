@@ -7,6 +7,7 @@ namespace cragru {
 namespace cuda {
 
 TopK scoreTopK(const ScoreTopK& input, Run& run);
+EpochResult train(Training input, Run& run);
 std::vector<float> propagate(const Propagate& input, Run& run);
 AttentionResult attentionWeights(const Attention& input, Run& run);
 KnapsackResult knapsack(const Knapsack& input, Run& run);

@@ -87,8 +87,6 @@ void scoreAll(Work& work, const ScoreAll& input, const float* users, const std::
     CRAGRU_LAUNCH(work, writeRows, dim3(gridFor(input.k, 256).x, count), 256, 0, input, users, some, keys.data(), numbers.data(), resultItems, resultScores);
     work.step(double(first + count), double(rows.size()));
   }
-  // `rows` is read until the copy is done.
-  work.wait();
 }
 
 }  // namespace cuda

@@ -146,6 +146,7 @@ const CragruCudaTable table = {
     run<CragruCudaPropagate, propagate>,
     run<CragruCudaKnapsack, knapsack>,
     run<CragruCudaAttention, attentionWeights>,
+    run<CragruCudaTraining, train>,
     run<CragruCudaCholesky, cholesky>,
     run<CragruCudaRankUpdate, rankUpdate>,
     run<CragruCudaGram, gram>,

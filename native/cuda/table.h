@@ -107,6 +107,18 @@ typedef struct {
 } CragruCudaAttention;
 
 typedef struct {
+  size_t userCount, itemCount, dimension, layers;
+  float *parameters, *first, *second; /* replaced where the call succeeds */
+  uint64_t* step;
+  CragruCudaCsr positives;
+  uint32_t seed, batchCount;
+  uint64_t firstEpoch, epochs;
+  double learningRate, regularisation;
+  int adam, bf16;
+  double* losses; /* [epochs] */
+} CragruCudaTraining;
+
+typedef struct {
   double* matrix; /* lower triangle, n (n + 1) / 2; replaced where the call succeeds */
   size_t size;
   int inverse;
@@ -146,6 +158,7 @@ typedef struct {
   int (*propagate)(CragruCudaCall* call, const CragruCudaPropagate* input);
   int (*knapsack)(CragruCudaCall* call, const CragruCudaKnapsack* input);
   int (*attentionWeights)(CragruCudaCall* call, const CragruCudaAttention* input);
+  int (*train)(CragruCudaCall* call, const CragruCudaTraining* input); /* "batch" updates; 0 layers: BPR */
   int (*cholesky)(CragruCudaCall* call, const CragruCudaCholesky* input);
   int (*rankUpdate)(CragruCudaCall* call, const CragruCudaRankUpdate* input);
   int (*gram)(CragruCudaCall* call, const CragruCudaGram* input);

@@ -157,6 +157,51 @@ void testKnapsack() {
   expect(codeOf([&] { cuda::knapsack(huge, hostRun()); }) == "NATIVE_RANGE", "knapsack refuses sums that overflow");
 }
 
+void testTraining() {
+  for (const size_t dimension : {1, 9, 64, 100}) {
+    for (const size_t layers : {0, 2}) {
+      for (const bool adam : {false, true}) {
+        Training input;
+        input.state.userCount = 41;
+        input.state.itemCount = 53;
+        input.state.dimension = dimension;
+        const size_t size = 94 * dimension;
+        input.state.parameters = numbers<float>(size, 16);
+        input.state.step = 5;
+        if (adam) input.state.first = numbers<float>(size, 17, 0.01), input.state.second.assign(size, 0.5f);
+        input.positives = sparse(41, 53, 150, 18);
+        input.seed = 9;
+        input.firstEpoch = 3;
+        input.epochs = 2;
+        input.batchCount = layers == 0 && dimension == 9 ? 150 : 5;
+        input.learningRate = 0.05;
+        input.regularisation = 0.1;
+        input.adam = adam;
+        input.layers = layers;
+        input.bf16 = dimension == 64;
+        const EpochResult wanted = cpu::train(input, hostRun());
+        inOrders([&] {
+          const EpochResult found = cuda::train(input, hostRun());
+          const std::string what = "training, dimension " + std::to_string(dimension) + ", layers " + std::to_string(layers) + (adam ? ", adam" : ", sgd");
+          expect(same(found.losses, wanted.losses), what + ": losses");
+          expect(same(found.state.parameters, wanted.state.parameters), what + ": parameters");
+          expect(same(found.state.first, wanted.state.first) && same(found.state.second, wanted.state.second) && found.state.step == wanted.state.step, what + ": moments");
+        });
+      }
+    }
+  }
+  Training wild;
+  wild.state.userCount = wild.state.itemCount = 3;
+  wild.state.dimension = 2;
+  wild.state.parameters = numbers<float>(12, 19);
+  wild.positives = sparse(3, 3, 500, 20);
+  wild.epochs = 2;
+  wild.batchCount = 1;
+  wild.learningRate = 3e38;
+  wild.adam = false;
+  expect(codeOf([&] { cuda::train(wild, hostRun()); }) == "NATIVE_DIVERGED", "training that diverges is refused");
+}
+
 // One user at a time, as src/native/reference/attention.ts.
 AttentionResult plainAttention(const Attention& input) {
   AttentionResult result;
@@ -403,6 +448,7 @@ int main() {
   testScore();
   testPropagate();
   testKnapsack();
+  testTraining();
   testAttention();
   testCounts();
   testLinear();
