@@ -275,9 +275,9 @@ class Symmetric {
 };
 
 // A + sum of weighted outer products, in the packed triangle itself.
-class Update {
+class Updater {
  public:
-  Update(RankUpdate& input, Run& run) : input_(input), run_(run), size_(input.size), rows_((size_ + TILE - 1) / TILE) {}
+  Updater(RankUpdate& input, Run& run) : input_(input), run_(run), size_(input.size), rows_((size_ + TILE - 1) / TILE) {}
 
   void apply() {
     const size_t rank = input_.weights.size(), most = DEPTH * TILE;
@@ -382,7 +382,7 @@ class Update {
 
 void cholesky(Cholesky& input, Run& run) { Symmetric(input.matrix, input.size, run).replace(input.inverse); }
 
-void rankUpdate(RankUpdate& input, Run& run) { Update(input, run).apply(); }
+void rankUpdate(RankUpdate& input, Run& run) { Updater(input, run).apply(); }
 
 }  // namespace cpu
 }  // namespace cragru
