@@ -42,6 +42,7 @@ class Call {
       case CRAGRU_CUDA_INVERSE: throw Error{"NATIVE_NOT_POSITIVE", "the inverse leaves the range of double: column " + number + " of the factor's inverse is too large.",
                                             "Scale the matrix, or add a larger multiple of the identity."};
       case CRAGRU_CUDA_SPOILT: throw Error{"NATIVE_DIVERGED", text + "; a held matrix is spoilt.", "Scale the matrix and the vectors."};
+      case CRAGRU_CUDA_SUMS: throw Error{"NATIVE_DIVERGED", text + ".", "Scale the vectors and the parameters down."};
       case CRAGRU_CUDA_LOGITS: throw Error{"NATIVE_RANGE", "the logits of user " + number + " leave the range of float32.", "Scale the vectors."};
       default: throw Error{"NATIVE_CUDA", "the GPU reports: " + text + ".", "Use CRAGRU_DEVICE=cpu, and look at nvidia-smi."};
     }
@@ -57,6 +58,24 @@ CragruCudaFloats of(const Array<float>& array) { return {array.data(), array.siz
 CragruCudaDoubles of(const Array<double>& array) { return {array.data(), array.size(), nullptr}; }
 CragruCudaWords of(const Array<uint32_t>& array) { return {array.data(), array.size(), nullptr}; }
 CragruCudaCsr of(const Csr& csr) { return {of(csr.offsets), of(csr.columns)}; }
+
+CragruCudaLoss of(const Loss& loss) {
+  CragruCudaLoss given = {};
+  given.userCount = loss.userCount;
+  given.itemCount = loss.itemCount;
+  given.dimension = loss.dimension;
+  given.layers = loss.layers;
+  given.parameters = of(loss.parameters);
+  given.positives = of(loss.positives);
+  given.bce = loss.bce;
+  given.users = of(loss.users);
+  given.items = of(loss.items);
+  given.negatives = of(loss.negatives);
+  given.labels = of(loss.labels);
+  given.regularisation = loss.regularisation;
+  given.gaussNewton = loss.gaussNewton;
+  return given;
+}
 
 }  // namespace
 
@@ -217,6 +236,39 @@ void rankUpdate(RankUpdate& input, Run& run) {
   given.weights = of(input.weights);
   Call call(run);
   call(table().rankUpdate, given);
+}
+
+std::vector<double> hessianProduct(const HessianProduct& input, Run& run) {
+  std::vector<double> result(input.vector.size());
+  CragruCudaHessianProduct given = {};
+  given.loss = of(input.loss);
+  given.vector = of(input.vector);
+  given.result = result.data();
+  Call call(run);
+  call(table().hessianProduct, given);
+  return result;
+}
+
+ConjugateGradientResult conjugateGradient(const ConjugateGradient& input, Run& run) {
+  ConjugateGradientResult result;
+  result.solution.resize(input.gradient.size());
+  int negative = 0;
+  CragruCudaConjugateGradient given = {};
+  given.loss = of(input.loss);
+  given.gradient = of(input.gradient);
+  given.restricted = input.restricted;
+  given.rows = input.rows.data();
+  given.damping = input.damping;
+  given.tolerance = input.tolerance;
+  given.iterations = input.iterations;
+  given.solution = result.solution.data();
+  given.done = &result.iterations;
+  given.residual = &result.residual;
+  given.negativeCurvature = &negative;
+  Call call(run);
+  call(table().conjugateGradient, given);
+  result.negativeCurvature = negative != 0;
+  return result;
 }
 
 }  // namespace cuda

@@ -15,6 +15,8 @@ std::vector<uint32_t> gram(const Gram& input, Run& run);
 CooccurrenceResult itemCooccurrence(const Cooccurrence& input, Run& run);
 void cholesky(Cholesky& input, Run& run);
 void rankUpdate(RankUpdate& input, Run& run);
+std::vector<double> hessianProduct(const HessianProduct& input, Run& run);
+ConjugateGradientResult conjugateGradient(const ConjugateGradient& input, Run& run);
 
 }  // namespace cuda
 }  // namespace cragru

@@ -151,6 +151,8 @@ const CragruCudaTable table = {
     run<CragruCudaRankUpdate, rankUpdate>,
     run<CragruCudaGram, gram>,
     run<CragruCudaCooccurrence, itemCooccurrence>,
+    run<CragruCudaHessianProduct, hessianProduct>,
+    run<CragruCudaConjugateGradient, conjugateGradient>,
 };
 
 }  // namespace

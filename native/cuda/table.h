@@ -26,7 +26,8 @@ enum {
   CRAGRU_CUDA_HOST = 7,      /* not enough memory of the host */
   CRAGRU_CUDA_LOGITS = 8,    /* logits of attention that float32 cannot hold; call.bytes is the number of the user */
   CRAGRU_CUDA_INVERSE = 9,   /* the inverse leaves the range of double; call.bytes is the column */
-  CRAGRU_CUDA_SPOILT = 10    /* an updated matrix leaves the finite numbers */
+  CRAGRU_CUDA_SPOILT = 10,   /* an updated matrix leaves the finite numbers */
+  CRAGRU_CUDA_SUMS = 11      /* a sum left the finite numbers */
 };
 
 typedef struct {
@@ -143,6 +144,36 @@ typedef struct {
 } CragruCudaCooccurrence;
 
 typedef struct {
+  size_t userCount, itemCount, dimension, layers;
+  CragruCudaFloats parameters;
+  CragruCudaCsr positives; /* of layers > 0 */
+  int bce;
+  CragruCudaWords users, items, negatives; /* negatives of BPR alone */
+  CragruCudaFloats labels;                 /* of BCE alone */
+  double regularisation;
+  int gaussNewton;
+} CragruCudaLoss;
+
+typedef struct {
+  CragruCudaLoss loss;
+  CragruCudaDoubles vector;
+  double* result;
+} CragruCudaHessianProduct;
+
+typedef struct {
+  CragruCudaLoss loss;
+  CragruCudaDoubles gradient;
+  int restricted;
+  const uint32_t* rows; /* as many as the gradient has rows */
+  double damping, tolerance;
+  size_t iterations;
+  double* solution;
+  size_t* done;
+  double* residual;
+  int* negativeCurvature;
+} CragruCudaConjugateGradient;
+
+typedef struct {
   int version;
   /* Number of usable devices, 0 without a driver or GPU; writes one sentence about what was found. Never fails. */
   int (*countDevices)(char* text, size_t size);
@@ -163,6 +194,8 @@ typedef struct {
   int (*rankUpdate)(CragruCudaCall* call, const CragruCudaRankUpdate* input);
   int (*gram)(CragruCudaCall* call, const CragruCudaGram* input);
   int (*itemCooccurrence)(CragruCudaCall* call, const CragruCudaCooccurrence* input);
+  int (*hessianProduct)(CragruCudaCall* call, const CragruCudaHessianProduct* input);
+  int (*conjugateGradient)(CragruCudaCall* call, const CragruCudaConjugateGradient* input);
 } CragruCudaTable;
 
 const CragruCudaTable* cragru_cuda_table(void);

@@ -414,6 +414,57 @@ void testLinear() {
   }
 }
 
+void testHessian() {
+  for (const size_t dimension : {1, 9, 40}) {
+    for (const size_t layers : {0, 2}) {
+      for (const bool bce : {false, true}) {
+        Loss loss;
+        loss.userCount = 23;
+        loss.itemCount = 31;
+        loss.dimension = dimension;
+        loss.layers = layers;
+        loss.parameters = numbers<float>(54 * dimension, 21);
+        loss.positives = sparse(23, 31, 200, 22);
+        loss.bce = bce;
+        loss.regularisation = 0.1;
+        loss.gaussNewton = dimension == 9;
+        Draws draws(23);
+        std::vector<uint32_t> users, items, negatives;
+        std::vector<float> labels;
+        for (size_t sample = 0; sample < 400; sample++) {
+          users.push_back(draws.below(22));
+          items.push_back(draws.below(31) * draws.below(2));
+          negatives.push_back(draws.below(31));
+          labels.push_back(float(draws.below(2)));
+        }
+        loss.users = users;
+        loss.items = items;
+        if (bce) loss.labels = labels;
+        else loss.negatives = negatives;
+        HessianProduct input{loss, numbers<double>(54 * dimension, 24)};
+        const std::vector<double> wanted = cpu::hessianProduct(input, hostRun());
+        ConjugateGradient solve;
+        solve.loss = loss;
+        solve.loss.gaussNewton = true;
+        solve.restricted = layers == 0;
+        if (solve.restricted) solve.rows = std::vector<uint32_t>{0, 5, 30, 53};
+        solve.gradient = numbers<double>((solve.restricted ? 4 : 54) * dimension, 25);
+        solve.damping = 0.05;
+        solve.tolerance = 1e-6;
+        solve.iterations = 12;
+        const ConjugateGradientResult solved = cpu::conjugateGradient(solve, hostRun());
+        inOrders([&] {
+          expect(same(cuda::hessianProduct(input, hostRun()), wanted), "hessianProduct, dimension " + std::to_string(dimension));
+          const ConjugateGradientResult found = cuda::conjugateGradient(solve, hostRun());
+          expect(same(found.solution, solved.solution) && found.iterations == solved.iterations && found.residual == solved.residual &&
+                     found.negativeCurvature == solved.negativeCurvature,
+                 "conjugateGradient, dimension " + std::to_string(dimension));
+        });
+      }
+    }
+  }
+}
+
 void testFailures() {
   Propagate input;
   input.userCount = input.itemCount = 20;
@@ -452,6 +503,7 @@ int main() {
   testAttention();
   testCounts();
   testLinear();
+  testHessian();
   testFailures();
   std::printf("%d checks, %d failures\n", checks, failures);
   return failures == 0 ? 0 : 1;
