@@ -14,6 +14,7 @@ void cholesky(Work& work, const CragruCudaCholesky& input);
 void rankUpdate(Work& work, const CragruCudaRankUpdate& input);
 void gram(Work& work, const CragruCudaGram& input);
 void itemCooccurrence(Work& work, const CragruCudaCooccurrence& input);
+void kmeans(Work& work, const CragruCudaKMeans& input);
 void hessianProduct(Work& work, const CragruCudaHessianProduct& input);
 void conjugateGradient(Work& work, const CragruCudaConjugateGradient& input);
 

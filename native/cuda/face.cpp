@@ -43,6 +43,7 @@ class Call {
                                             "Scale the matrix, or add a larger multiple of the identity."};
       case CRAGRU_CUDA_SPOILT: throw Error{"NATIVE_DIVERGED", text + "; a held matrix is spoilt.", "Scale the matrix and the vectors."};
       case CRAGRU_CUDA_SUMS: throw Error{"NATIVE_DIVERGED", text + ".", "Scale the vectors and the parameters down."};
+      case CRAGRU_CUDA_MEANS: throw Error{"NATIVE_DIVERGED", text + ".", "Scale the points down."};
       case CRAGRU_CUDA_LOGITS: throw Error{"NATIVE_RANGE", "the logits of user " + number + " leave the range of float32.", "Scale the vectors."};
       default: throw Error{"NATIVE_CUDA", "the GPU reports: " + text + ".", "Use CRAGRU_DEVICE=cpu, and look at nvidia-smi."};
     }
@@ -190,6 +191,25 @@ KnapsackResult knapsack(const Knapsack& input, Run& run) {
   given.totals = result.totals.data();
   Call call(run);
   call(table().knapsack, given);
+  return result;
+}
+
+KMeansRound kmeans(const KMeans& input, Run& run) {
+  KMeansRound result;
+  result.labels.resize(input.points.size() / input.dimension);
+  result.distances.resize(result.labels.size());
+  result.centroids.resize(input.centroids.size());
+  CragruCudaKMeans given = {};
+  given.points = of(input.points);
+  given.centroids = of(input.centroids);
+  given.dimension = input.dimension;
+  given.rounds = input.rounds;
+  given.labels = result.labels.data();
+  given.resultCentroids = result.centroids.data();
+  given.distances = result.distances.data();
+  given.done = &result.rounds;
+  Call call(run);
+  call(table().kmeans, given);
   return result;
 }
 

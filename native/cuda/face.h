@@ -11,6 +11,7 @@ EpochResult train(Training input, Run& run);
 std::vector<float> propagate(const Propagate& input, Run& run);
 AttentionResult attentionWeights(const Attention& input, Run& run);
 KnapsackResult knapsack(const Knapsack& input, Run& run);
+KMeansRound kmeans(const KMeans& input, Run& run);
 std::vector<uint32_t> gram(const Gram& input, Run& run);
 CooccurrenceResult itemCooccurrence(const Cooccurrence& input, Run& run);
 void cholesky(Cholesky& input, Run& run);

@@ -151,6 +151,7 @@ const CragruCudaTable table = {
     run<CragruCudaRankUpdate, rankUpdate>,
     run<CragruCudaGram, gram>,
     run<CragruCudaCooccurrence, itemCooccurrence>,
+    run<CragruCudaKMeans, kmeans>,
     run<CragruCudaHessianProduct, hessianProduct>,
     run<CragruCudaConjugateGradient, conjugateGradient>,
 };

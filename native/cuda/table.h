@@ -27,7 +27,8 @@ enum {
   CRAGRU_CUDA_LOGITS = 8,    /* logits of attention that float32 cannot hold; call.bytes is the number of the user */
   CRAGRU_CUDA_INVERSE = 9,   /* the inverse leaves the range of double; call.bytes is the column */
   CRAGRU_CUDA_SPOILT = 10,   /* an updated matrix leaves the finite numbers */
-  CRAGRU_CUDA_SUMS = 11      /* a sum left the finite numbers */
+  CRAGRU_CUDA_SUMS = 11,     /* a sum left the finite numbers */
+  CRAGRU_CUDA_MEANS = 12     /* a mean of points left the finite numbers */
 };
 
 typedef struct {
@@ -174,6 +175,14 @@ typedef struct {
 } CragruCudaConjugateGradient;
 
 typedef struct {
+  CragruCudaDoubles points, centroids;
+  size_t dimension, rounds;
+  uint32_t* labels;                    /* [points] */
+  double *resultCentroids, *distances; /* [clusters, dimension], [points] */
+  size_t* done;                        /* rounds taken */
+} CragruCudaKMeans;
+
+typedef struct {
   int version;
   /* Number of usable devices, 0 without a driver or GPU; writes one sentence about what was found. Never fails. */
   int (*countDevices)(char* text, size_t size);
@@ -194,6 +203,7 @@ typedef struct {
   int (*rankUpdate)(CragruCudaCall* call, const CragruCudaRankUpdate* input);
   int (*gram)(CragruCudaCall* call, const CragruCudaGram* input);
   int (*itemCooccurrence)(CragruCudaCall* call, const CragruCudaCooccurrence* input);
+  int (*kmeans)(CragruCudaCall* call, const CragruCudaKMeans* input);
   int (*hessianProduct)(CragruCudaCall* call, const CragruCudaHessianProduct* input);
   int (*conjugateGradient)(CragruCudaCall* call, const CragruCudaConjugateGradient* input);
 } CragruCudaTable;

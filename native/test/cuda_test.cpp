@@ -414,6 +414,80 @@ void testLinear() {
   }
 }
 
+// src/native/reference/kmeans.ts, line by line.
+KMeansRound plainKMeans(const KMeans& input) {
+  const size_t dimension = input.dimension, count = input.points.size() / dimension, clusters = input.centroids.size() / dimension;
+  KMeansRound result;
+  result.labels.assign(count, NO_ITEM);
+  result.distances.assign(count, 0.0);
+  result.centroids.assign(input.centroids.begin(), input.centroids.end());
+  const auto assign = [&] {
+    bool moved = false;
+    for (size_t point = 0; point < count; point++) {
+      uint32_t best = 0;
+      double nearest = INFINITY;
+      for (size_t cluster = 0; cluster < clusters; cluster++) {
+        double distance = 0;
+        for (size_t axis = 0; axis < dimension; axis++) {
+          const double difference = input.points[point * dimension + axis] - result.centroids[cluster * dimension + axis];
+          distance += difference * difference;
+        }
+        if (distance < nearest) nearest = distance, best = uint32_t(cluster);
+      }
+      moved = moved || result.labels[point] != best;
+      result.labels[point] = best;
+      result.distances[point] = nearest;
+    }
+    return moved;
+  };
+  for (bool moved = true; moved && result.rounds < input.rounds; result.rounds++) {
+    moved = assign();
+    std::vector<uint32_t> sizes(clusters);
+    for (const uint32_t label : result.labels) sizes[label]++;
+    for (size_t cluster = 0; cluster < clusters; cluster++) {
+      if (sizes[cluster] > 0) continue;
+      size_t far = count;
+      for (size_t point = 0; point < count; point++) {
+        if (result.distances[point] > (far == count ? 0 : result.distances[far]) && sizes[result.labels[point]] > 1) far = point;
+      }
+      if (far == count) break;
+      sizes[result.labels[far]]--;
+      sizes[cluster] = 1;
+      result.labels[far] = uint32_t(cluster);
+      result.distances[far] = 0;
+      moved = true;
+    }
+    std::vector<double> sums(clusters * dimension);
+    for (size_t point = 0; point < count; point++) {
+      for (size_t axis = 0; axis < dimension; axis++) sums[result.labels[point] * dimension + axis] += input.points[point * dimension + axis];
+    }
+    for (size_t at = 0; at < sums.size(); at++) result.centroids[at] = sums[at] / double(std::max(1u, sizes[at / dimension]));
+  }
+  assign();
+  return result;
+}
+
+void testKMeans() {
+  for (const size_t clusters : {1, 3, 20}) {
+    for (const size_t dimension : {1, 5, 40}) {
+      KMeans input;
+      input.dimension = dimension;
+      std::vector<double> points = numbers<double>(300 * dimension, 26), centroids(points.begin(), points.begin() + ptrdiff_t(clusters * dimension));
+      // Two centroids at one place: the second stays empty until it is given a point.
+      if (clusters > 1) std::copy(centroids.begin(), centroids.begin() + ptrdiff_t(dimension), centroids.begin() + ptrdiff_t(dimension));
+      if (dimension == 1) for (double& point : points) point = std::floor(point * 4);
+      input.points = points;
+      input.centroids = centroids;
+      input.rounds = 7;
+      const KMeansRound wanted = plainKMeans(input);
+      inOrders([&] {
+        const KMeansRound found = cuda::kmeans(input, hostRun());
+        expect(same(found.labels, wanted.labels) && same(found.centroids, wanted.centroids) && same(found.distances, wanted.distances) && found.rounds == wanted.rounds, "kmeans");
+      });
+    }
+  }
+}
+
 void testHessian() {
   for (const size_t dimension : {1, 9, 40}) {
     for (const size_t layers : {0, 2}) {
@@ -504,6 +578,7 @@ int main() {
   testCounts();
   testLinear();
   testHessian();
+  testKMeans();
   testFailures();
   std::printf("%d checks, %d failures\n", checks, failures);
   return failures == 0 ? 0 : 1;
