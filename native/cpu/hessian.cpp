@@ -8,7 +8,7 @@
 
 #include "aligned.h"
 #include "graph.h"
-#include "group.h"
+#include "entries.h"
 
 namespace cragru {
 namespace cpu {
@@ -36,9 +36,9 @@ double finite(double value) {
 // S in double.
 class Smoother {
  public:
-  Smoother(const Loss& loss, size_t width) : width_(width), layers_(loss.layers) {
+  Smoother(const Loss& loss, size_t width, Run& run) : width_(width), layers_(loss.layers) {
     if (layers_ == 0) return;
-    graph_ = buildGraph(loss.positives, loss.userCount, loss.itemCount);
+    graph_ = buildGraph(loss.positives, loss.userCount, loss.itemCount, run);
     scales_.resize(graph_.rows);
     for (size_t row = 0; row < graph_.rows; row++) {
       const uint32_t degree = graph_.offsets[row + 1] - graph_.offsets[row];
@@ -88,7 +88,7 @@ class Curvature {
  public:
   Curvature(const Loss& loss, const Array<uint32_t>* rows, Run& run)
       : loss_(loss), run_(run), rows_(loss.userCount + loss.itemCount), dimension_(loss.dimension), width_(paddedTo(dimension_, 8)), kept_(rows),
-        smoother_(loss, width_) {
+        smoother_(loss, width_, run) {
     table_.resize(rows_ * 2 * width_);
     sums_.resize(rows_ * width_);
     if (!smoother_.identity()) smooth_.resize(rows_ * width_);

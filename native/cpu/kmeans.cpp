@@ -4,7 +4,7 @@
 #include <limits>
 
 #include "aligned.h"
-#include "group.h"
+#include "entries.h"
 
 namespace cragru {
 namespace cpu {

@@ -4,9 +4,11 @@ import { HeldValue, shapeOf } from "./held.js";
 import type { Held, Holdable, KernelName, Kernels } from "./kernels.js";
 import { outOfMemory, TYPESCRIPT } from "./reader.js";
 import { attentionWeights } from "./reference/attention.js";
+import { gram, itemCooccurrence } from "./reference/gram.js";
 import { conjugateGradient, hessianProduct } from "./reference/hessian.js";
 import { kmeans } from "./reference/kmeans.js";
 import { knapsack } from "./reference/knapsack.js";
+import { cholesky, rankUpdate, settled } from "./reference/linear.js";
 import { propagate } from "./reference/propagate.js";
 import { scoreTopK } from "./reference/topk.js";
 import { bprEpoch, lightGcnEpoch } from "./reference/train.js";
@@ -26,6 +28,10 @@ export function referenceKernels(): Kernels {
     propagate: guarded("propagate", propagate),
     attentionWeights: guarded("attentionWeights", attentionWeights),
     knapsack: guarded("knapsack", knapsack),
+    gram: guarded("gram", gram),
+    itemCooccurrence: guarded("itemCooccurrence", itemCooccurrence),
+    cholesky: guarded("cholesky", cholesky),
+    rankUpdate: guarded("rankUpdate", rankUpdate),
     kmeans: guarded("kmeans", kmeans),
     hessianProduct: guarded("hessianProduct", hessianProduct),
     conjugateGradient: guarded("conjugateGradient", conjugateGradient),
@@ -38,7 +44,10 @@ async function hold(data: Holdable, options?: RunOptions): Promise<Held> {
   const payload = checkHoldable(data);
   onProgress?.(1, 1);
   return new HeldValue<Holdable>(TYPESCRIPT, shapeOf(payload), payload, {
-    read: (values) => Promise.resolve(structuredClone(values) as Holdable),
+    read: async (values) => {
+      await settled(values);
+      return structuredClone(values) as Holdable;
+    },
     dispose: () => undefined,
   });
 }

@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import type { Csr } from "../../src/core/interactions.js";
 import { KeyedRandom } from "../../src/core/rng.js";
 import type { ConjugateGradientInput, HessianProductInput, Kernels, LossInput } from "../../src/native/kernels.js";
-import { bytesOf, everySetting, floats, presentFaces, sparse } from "./faces.js";
+import { bytesOf, cpuFaces, floats, presentFaces, sparse } from "./faces.js";
 
 const { faces } = presentFaces();
 const js = faces[0];
@@ -254,7 +254,7 @@ describe.each(faces)("curvature on $device", (kernels: Kernels) => {
 });
 
 describe("curvature, the same bytes", () => {
-  const settings = everySetting();
+  const settings = cpuFaces();
 
   it("on every instruction set and thread count, on small odd shapes", async () => {
     await fc.assert(fc.asyncProperty(shapes(60), fc.boolean(), fc.integer({ min: 0, max: 12 }), async (shape, restricted, iterations) => {
