@@ -7,7 +7,7 @@ namespace cragru {
 namespace cpu {
 
 namespace {
-constexpr size_t USER_CHUNK = 128;  // samples of one chunk, at least
+constexpr size_t USER_CHUNK = 64;  // samples of one chunk, at least
 constexpr size_t ITEM_CHUNK = 384;  // references of one chunk, at least
 constexpr size_t CHECK_EVERY = size_t(1) << 16;
 

@@ -24,8 +24,9 @@ constexpr size_t TILE = 64;
 #else
 constexpr size_t TILE = 32;
 #endif
-// Samples between the one at work and the one whose rows are asked for.
+// Samples, and references, between the one at work and the one whose rows are asked for.
 constexpr size_t AHEAD = 6;
+constexpr size_t REFERENCES_AHEAD = 12;
 
 inline EightDoubles widen(const float* from) {
   EightFloats value;
@@ -73,8 +74,9 @@ inline WideFloats squareRoots(WideFloats value) {
 #endif
 }
 
-inline void prefetchRow(const float* row, size_t stride) {
-  for (size_t at = 0; at < stride && at < 256; at += 16) __builtin_prefetch(row + at);
+inline void prefetchRow(const float* row, size_t columns) {
+#pragma GCC unroll 8
+  for (size_t at = 0; at < columns; at += 16) __builtin_prefetch(row + at);
 }
 
 // The numbers that one row's step needs.
@@ -117,17 +119,17 @@ inline void adamVector(const RowStep& step, WideFloats h, float* parameters, flo
   storeFloats(second, step.keepSecond * v);
 }
 
-template <size_t VECTORS>
+template <size_t STRIDE, size_t VECTORS>
 inline void moveTile(const Update& update, const RowStep& step, size_t row, size_t at, const WideFloats* h) {
-  const size_t place = row * update.stride + at;
+  const size_t stride = STRIDE > 0 ? STRIDE : update.stride, place = row * stride + at;
   if (update.kind == SGD) {
 #pragma GCC unroll 8
     for (size_t v = 0; v < VECTORS; v++) sgdVector<true>(step, h[v], update.parameters + place + v * WIDE_LANES);
   } else if (update.kind == ADAM) {
-    float* moments = update.moments + row * update.stride + place;
+    float* moments = update.moments + row * stride + place;
 #pragma GCC unroll 8
     for (size_t v = 0; v < VECTORS; v++) {
-      adamVector<true>(step, h[v], update.parameters + place + v * WIDE_LANES, moments + v * WIDE_LANES, moments + update.stride + v * WIDE_LANES);
+      adamVector<true>(step, h[v], update.parameters + place + v * WIDE_LANES, moments + v * WIDE_LANES, moments + stride + v * WIDE_LANES);
     }
   } else {
 #pragma GCC unroll 8
@@ -135,12 +137,13 @@ inline void moveTile(const Update& update, const RowStep& step, size_t row, size
   }
 }
 
-// x of samples from .. to. BLOCKS * 8 columns, or any number when 0.
-template <size_t BLOCKS>
-inline void differences(const Batch& batch, const float* embeddings, size_t stride, size_t from, size_t to, double* x) {
-  const Sample* samples = batch.samples;
+// x of samples from .. to of those up to `end`.
+template <size_t STRIDE>
+inline void differences(const Sample* samples, const float* embeddings, size_t runStride, size_t from, size_t to, size_t end, double* x) {
+  const size_t stride = STRIDE > 0 ? STRIDE : runStride;
   for (size_t sample = from; sample < to; sample++) {
-    if (sample + AHEAD < batch.count) {
+    if (sample + AHEAD < end) {
+      prefetchRow(embeddings + (size_t)samples[sample + AHEAD].user * stride, stride);
       prefetchRow(embeddings + (size_t)samples[sample + AHEAD].positive * stride, stride);
       prefetchRow(embeddings + (size_t)samples[sample + AHEAD].negative * stride, stride);
     }
@@ -148,21 +151,15 @@ inline void differences(const Batch& batch, const float* embeddings, size_t stri
     const float* positive = embeddings + (size_t)samples[sample].positive * stride;
     const float* negative = embeddings + (size_t)samples[sample].negative * stride;
     EightDoubles sums = {};
-    const size_t blocks = BLOCKS > 0 ? BLOCKS : stride / 8;
 #pragma GCC unroll 8
-    for (size_t block = 0; block < blocks; block++) {
-      sums = sums + widen(user + 8 * block) * (widen(positive + 8 * block) - widen(negative + 8 * block));
-    }
+    for (size_t at = 0; at < stride; at += 8) sums = sums + widen(user + at) * (widen(positive + at) - widen(negative + at));
     x[sample] = sumOf(sums);
   }
 }
 
 // losses (holding x) -> losses, weights.
-inline void slopes(const Step& step, size_t from, size_t to) {
-  const double scale = step.scale;
-  double* __restrict losses = step.losses;
-  float* __restrict weights = step.weights;
-  for (size_t sample = from; sample < to; sample++) {
+inline void slopes(size_t count, double scale, double* __restrict losses, float* __restrict weights) {
+  for (size_t sample = 0; sample < count; sample++) {
     double loss, slope;
     bprLossOf(losses[sample], &loss, &slope);
     losses[sample] = loss;
@@ -170,9 +167,9 @@ inline void slopes(const Step& step, size_t from, size_t to) {
   }
 }
 
-template <size_t VECTORS>
+template <size_t STRIDE, size_t VECTORS>
 inline void userTile(const Batch& batch, const Step& step, const Update& update, const RowStep& rowStep, size_t group, size_t at) {
-  const size_t stride = update.stride, from = batch.userStarts[group], to = batch.userStarts[group + 1], row = batch.samples[from].user;
+  const size_t stride = STRIDE > 0 ? STRIDE : update.stride, from = batch.userStarts[group], to = batch.userStarts[group + 1], row = batch.samples[from].user;
   WideFloats h[VECTORS];
 #pragma GCC unroll 8
   for (size_t v = 0; v < VECTORS; v++) h[v] = WideFloats{};
@@ -187,32 +184,39 @@ inline void userTile(const Batch& batch, const Step& step, const Update& update,
   float* kept = step.users + group * stride + at;
 #pragma GCC unroll 8
   for (size_t v = 0; v < VECTORS; v++) storeFloats(kept + v * WIDE_LANES, loadFloats(old + v * WIDE_LANES));
-  moveTile<VECTORS>(update, rowStep, row, at, h);
+  moveTile<STRIDE, VECTORS>(update, rowStep, row, at, h);
 }
 
-template <size_t VECTORS>
+template <size_t STRIDE, size_t VECTORS>
 inline void itemTile(const Batch& batch, const Step& step, const Update& update, const RowStep& rowStep, size_t group, size_t at) {
-  const size_t stride = update.stride;
+  const size_t stride = STRIDE > 0 ? STRIDE : update.stride;
   const float* users = step.users + at;
   WideFloats h[VECTORS];
 #pragma GCC unroll 8
   for (size_t v = 0; v < VECTORS; v++) h[v] = WideFloats{};
   for (size_t place = batch.itemStarts[group]; place < batch.itemStarts[group + 1]; place++) {
     const uint32_t reference = batch.references[place];
+    if (place + REFERENCES_AHEAD < 2 * batch.count) {
+      prefetchRow(users + (size_t)batch.slots[batch.references[place + REFERENCES_AHEAD] >> 1] * stride, VECTORS * WIDE_LANES);
+    }
     const WideFloats pull = everyFloat(signedWeight(step.weights[reference >> 1], reference));
     const float* user = users + (size_t)batch.slots[reference >> 1] * stride;
 #pragma GCC unroll 8
     for (size_t v = 0; v < VECTORS; v++) h[v] = h[v] + pull * loadFloats(user + v * WIDE_LANES);
   }
-  moveTile<VECTORS>(update, rowStep, batch.itemRows[group], at, h);
+  moveTile<STRIDE, VECTORS>(update, rowStep, batch.itemRows[group], at, h);
 }
 
-// One sample of sequential SGD. The negative is read again after the positive is written: they can be the same row.
-CRAGRU_RACES static inline void moveSample(const Sample& sample, float weight, float decay, float* parameters, size_t stride) {
+// One sample of sequential SGD. The negative is read again after the positive is written: they can be the same row. Threads race
+// here on purpose: every store is of plain floats, and a lost one is a lost step of SGD.
+template <size_t STRIDE>
+CRAGRU_RACES inline void moveSample(const Sample& sample, float weight, float decay, float* parameters, size_t runStride) {
+  const size_t stride = STRIDE > 0 ? STRIDE : runStride;
   float* user = parameters + (size_t)sample.user * stride;
   float* positive = parameters + (size_t)sample.positive * stride;
   float* negative = parameters + (size_t)sample.negative * stride;
   const WideFloats w = everyFloat(weight);
+#pragma GCC unroll 4
   for (size_t at = 0; at < stride; at += WIDE_LANES) {
     const WideFloats u = loadFloats(user + at), i = loadFloats(positive + at);
     const WideFloats difference = i - loadFloats(negative + at), pull = w * u;
@@ -223,61 +227,103 @@ CRAGRU_RACES static inline void moveSample(const Sample& sample, float weight, f
   }
 }
 
+// Marks of the rows of one run of samples, by number modulo CELLS. A mark too many only ends a run early.
+class Marks {
+ public:
+  void next() { run_++; }
+  // False where a row of the sample is marked, else marks them.
+  bool take(const Sample& sample) {
+    uint16_t &user = cells_[sample.user % CELLS], &positive = cells_[sample.positive % CELLS], &negative = cells_[sample.negative % CELLS];
+    if (user == run_ || positive == run_ || negative == run_) return false;
+    user = positive = negative = run_;
+    return true;
+  }
+
+ private:
+  enum { CELLS = 1 << 13 };
+  uint16_t run_ = 0;
+  uint16_t cells_[CELLS] = {};
+};
+
+// Runs of samples that share no row: their order makes no difference, so they are taken stage by stage.
+template <size_t STRIDE>
+void hogwildSamplesOf(const Sample* samples, size_t count, float* parameters, size_t stride, double scale, float decay, double* losses) {
+  constexpr size_t MOST = 16;
+  float weights[MOST];
+  Marks marks;
+  for (size_t from = 0, to = 0; from < count; from = to) {
+    marks.next();
+    while (to < count && to - from < MOST && marks.take(samples[to])) to++;
+    differences<STRIDE>(samples, parameters, stride, from, to, count, losses);
+    slopes(to - from, scale, losses + from, weights);
+    for (size_t at = from; at < to; at++) moveSample<STRIDE>(samples[at], weights[at - from], decay, parameters, stride);
+  }
+}
+
+// All tiles of one group's row.
+template <size_t STRIDE>
+inline void userRow(const Batch& batch, const Step& step, const Update& update, const RowStep& own, size_t group) {
+  const size_t stride = STRIDE > 0 ? STRIDE : update.stride;
+  size_t at = 0;
+  for (; at + TILE <= stride; at += TILE) userTile<STRIDE, TILE / WIDE_LANES>(batch, step, update, own, group, at);
+  for (; at < stride; at += ROW_FLOATS) userTile<STRIDE, ROW_FLOATS / WIDE_LANES>(batch, step, update, own, group, at);
+}
+
+template <size_t STRIDE>
+inline void itemRow(const Batch& batch, const Step& step, const Update& update, const RowStep& own, size_t group) {
+  const size_t stride = STRIDE > 0 ? STRIDE : update.stride;
+  size_t at = 0;
+  for (; at + TILE <= stride; at += TILE) itemTile<STRIDE, TILE / WIDE_LANES>(batch, step, update, own, group, at);
+  for (; at < stride; at += ROW_FLOATS) itemTile<STRIDE, ROW_FLOATS / WIDE_LANES>(batch, step, update, own, group, at);
+}
+
+template <size_t STRIDE>
+void userGroupsOf(const Batch& batch, const Step& step, const Update& update, size_t from, size_t to) {
+  const size_t stride = STRIDE > 0 ? STRIDE : update.stride;
+  for (size_t group = from; group < to && update.kind == ADAM; group++) {
+    prefetchRow(update.moments + 2 * stride * batch.samples[batch.userStarts[group]].user, 2 * stride);
+  }
+  const size_t begin = batch.userStarts[from], end = batch.userStarts[to];
+  differences<STRIDE>(batch.samples, step.embeddings, stride, begin, end, batch.count, step.losses);
+  slopes(end - begin, step.scale, step.losses + begin, step.weights + begin);
+  for (size_t group = from; group < to; group++) {
+    const size_t row = batch.samples[batch.userStarts[group]].user, count = batch.userStarts[group + 1] - batch.userStarts[group];
+    userRow<STRIDE>(batch, step, update, rowStep(update, row, count), group);
+    if (update.kind == KEEP_GRADIENT) update.occurrences[row] = (uint32_t)count;
+  }
+}
+
+template <size_t STRIDE>
+void itemGroupsOf(const Batch& batch, const Step& step, const Update& update, size_t from, size_t to) {
+  const size_t stride = STRIDE > 0 ? STRIDE : update.stride;
+  for (size_t group = from; group < to; group++) {
+    const size_t row = batch.itemRows[group], count = batch.itemStarts[group + 1] - batch.itemStarts[group];
+    if (group + 2 < to) {
+      const size_t soon = batch.itemRows[group + 2];
+      prefetchRow((update.kind == KEEP_GRADIENT ? update.gradient : update.parameters) + soon * stride, stride);
+      if (update.kind == ADAM) prefetchRow(update.moments + 2 * soon * stride, 2 * stride);
+    }
+    itemRow<STRIDE>(batch, step, update, rowStep(update, row, count), group);
+    if (update.kind == KEEP_GRADIENT) update.occurrences[row] = (uint32_t)count;
+  }
+}
+
 }  // namespace
 
+// 64 columns, the usual number, are compiled with that number.
 void userGroups(const Batch* batch, const Step* step, const Update* update, size_t from, size_t to) {
-  const size_t stride = update->stride;
-  for (size_t group = from; group < to && update->kind == ADAM; group++) {
-    prefetchRow(update->moments + 2 * stride * batch->samples[batch->userStarts[group]].user, 2 * stride);
-  }
-  const size_t begin = batch->userStarts[from], end = batch->userStarts[to];
-  if (stride == 64) differences<8>(*batch, step->embeddings, stride, begin, end, step->losses);
-  else differences<0>(*batch, step->embeddings, stride, begin, end, step->losses);
-  slopes(*step, begin, end);
-  for (size_t group = from; group < to; group++) {
-    const size_t row = batch->samples[batch->userStarts[group]].user, count = batch->userStarts[group + 1] - batch->userStarts[group];
-    const RowStep own = rowStep(*update, row, count);
-    size_t at = 0;
-    for (; at + TILE <= stride; at += TILE) userTile<TILE / WIDE_LANES>(*batch, *step, *update, own, group, at);
-    for (; at < stride; at += ROW_FLOATS) userTile<ROW_FLOATS / WIDE_LANES>(*batch, *step, *update, own, group, at);
-    if (update->kind == KEEP_GRADIENT) update->occurrences[row] = (uint32_t)count;
-  }
+  if (update->stride == 64) userGroupsOf<64>(*batch, *step, *update, from, to);
+  else userGroupsOf<0>(*batch, *step, *update, from, to);
 }
 
 void itemGroups(const Batch* batch, const Step* step, const Update* update, size_t from, size_t to) {
-  const size_t stride = update->stride;
-  for (size_t group = from; group < to; group++) {
-    const size_t row = batch->itemRows[group], count = batch->itemStarts[group + 1] - batch->itemStarts[group];
-    if (group + 2 < to) {
-      const size_t soon = batch->itemRows[group + 2];
-      prefetchRow(update->parameters + soon * stride, stride);
-      if (update->kind == ADAM) prefetchRow(update->moments + 2 * soon * stride, 2 * stride);
-    }
-    const RowStep own = rowStep(*update, row, count);
-    size_t at = 0;
-    for (; at + TILE <= stride; at += TILE) itemTile<TILE / WIDE_LANES>(*batch, *step, *update, own, group, at);
-    for (; at < stride; at += ROW_FLOATS) itemTile<ROW_FLOATS / WIDE_LANES>(*batch, *step, *update, own, group, at);
-    if (update->kind == KEEP_GRADIENT) update->occurrences[row] = (uint32_t)count;
-  }
+  if (update->stride == 64) itemGroupsOf<64>(*batch, *step, *update, from, to);
+  else itemGroupsOf<0>(*batch, *step, *update, from, to);
 }
 
-// Threads race here on purpose (update "hogwild"): every store is of a plain float, and a lost one is a lost step of SGD.
-CRAGRU_RACES void hogwildSamples(const Sample* samples, size_t count, float* parameters, size_t stride, double scale, float decay, double* losses) {
-  for (size_t at = 0; at < count; at++) {
-    if (at + AHEAD < count) {
-      prefetchRow(parameters + (size_t)samples[at + AHEAD].user * stride, stride);
-      prefetchRow(parameters + (size_t)samples[at + AHEAD].positive * stride, stride);
-      prefetchRow(parameters + (size_t)samples[at + AHEAD].negative * stride, stride);
-    }
-    const float* user = parameters + (size_t)samples[at].user * stride;
-    const float* positive = parameters + (size_t)samples[at].positive * stride;
-    const float* negative = parameters + (size_t)samples[at].negative * stride;
-    EightDoubles sums = {};
-    for (size_t d = 0; d < stride; d += 8) sums = sums + widen(user + d) * (widen(positive + d) - widen(negative + d));
-    double slope;
-    bprLossOf(sumOf(sums), losses + at, &slope);
-    moveSample(samples[at], (float)-(slope * scale), decay, parameters, stride);
-  }
+void hogwildSamples(const Sample* samples, size_t count, float* parameters, size_t stride, double scale, float decay, double* losses) {
+  if (stride == 64) hogwildSamplesOf<64>(samples, count, parameters, stride, scale, decay, losses);
+  else hogwildSamplesOf<0>(samples, count, parameters, stride, scale, decay, losses);
 }
 
 void idleRows(const Update* update, size_t from, size_t to) {
