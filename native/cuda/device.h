@@ -32,6 +32,13 @@ inline void must(cudaError_t status) {
   throw Failure{CRAGRU_CUDA_DEVICE, std::string(cudaGetErrorString(status)) + " (CUDA error " + std::to_string(int(status)) + ")"};
 }
 
+// Where set (native/bench/cuda_bench.cu), told before and after every launch.
+struct Watcher {
+  virtual void before(const char* kernel, cudaStream_t stream) = 0;
+  virtual void after(cudaStream_t stream) = 0;
+};
+inline Watcher* watcher = nullptr;
+
 // One call: its stream, and the caller's wish to stop. Device work of a call runs in order on its stream.
 class Work {
  public:
@@ -98,10 +105,11 @@ class Work {
     must(cudaGetLastError());
     emulate::enqueue(stream_, [=] { emulate::runGrid(name, grid, dim3(block), shared, [=] { kernel(P(arguments)...); }); });
 #else
-    (void)name;
     if (shared > 48 * 1024) must(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, int(shared)));
+    if (watcher) watcher->before(name, stream_);
     kernel<<<grid, dim3(block), shared, stream_>>>(P(arguments)...);
     must(cudaGetLastError());
+    if (watcher) watcher->after(stream_);
 #endif
   }
 
