@@ -53,9 +53,11 @@ class MatrixJob : public Job {
     } loan(input_.matrix, held_->values);
     input_.matrixChecked = held_->finite;
     check(input_, run);
-    held_->finite = true;
+    // Until the work is done: an update that fails may leave what the next call must refuse.
+    held_->finite = false;
     if (uncancelled_) run.cancelled = nullptr;
     compute_(input_, run);
+    held_->finite = true;
   }
 
   Napi::Object result(Napi::Env env, Copies& copies) override { return present(env, result_, copies); }

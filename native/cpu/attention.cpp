@@ -13,8 +13,7 @@ namespace cpu {
 
 namespace {
 
-// Queries of one call of the inner loops.
-constexpr size_t TOGETHER = 4;
+constexpr size_t TOGETHER = ATTENTION_QUERIES;
 // Candidates of one user whose weights are pooled before blocks are pooled: part of the order of operations.
 constexpr size_t BLOCK = 64;
 // Work of a chunk, a millisecond or less, and keys packed between two looks at the cancel flag.
@@ -27,7 +26,7 @@ struct Piece {
   size_t group, from, to;
 };
 
-size_t padded(size_t count) { return (count + 15) / 16 * 16; }
+size_t padded(size_t count) { return (count + ATTENTION_PADDING - 1) / ATTENTION_PADDING * ATTENTION_PADDING; }
 
 // One allocation a chunk, every array at a cache line.
 class Buffers {
@@ -53,7 +52,7 @@ class Buffers {
 
 class AttentionBatch {
  public:
-  AttentionBatch(const Attention& input, AttentionResult& result, Run& run) : input_(input), result_(result), run_(run), output_(input.output) {
+  AttentionBatch(const Attention& input, AttentionResult& result, Run& run) : input_(input), result_(result), run_(run), blocks_(run.blocks.attention), output_(input.output) {
     const size_t groups = input.queryOffsets.size() - 1;
     const bool pooled = output_ == AttentionOutput::max || output_ == AttentionOutput::mean;
     starts_.resize(groups);
@@ -83,10 +82,10 @@ class AttentionBatch {
       case AttentionOutput::heads: result.weights.resize(cells * input.heads); break;
       case AttentionOutput::weights: result.weights.resize(cells); break;
       case AttentionOutput::top:
-        result.weights.resize(input.queryOffsets[groups] * input.k);
+        result.weights.resize(input.queryOffsets[groups] * input.k, 0.0f);
         result.keys.resize(result.weights.size(), NO_ITEM);
         break;
-      default: result.weights.resize(input.keyOffsets[groups]);
+      default: result.weights.resize(input.keyOffsets[groups], 0.0f);
     }
   }
 
@@ -137,12 +136,12 @@ class AttentionBatch {
     float largest = 0;
     for (size_t at = 0; at < count; at += PACKED) {
       run_.check();
-      largest = std::max(largest, run_.blocks.packKeys(input_.keys.data() + (first + at) * dimension, std::min(PACKED, count - at), dimension, buffers.packed + at * dimension));
+      largest = std::max(largest, blocks_.packKeys(input_.keys.data() + (first + at) * dimension, std::min(PACKED, count - at), dimension, buffers.packed + at * dimension));
     }
     largestBias = 0;
     std::fill(buffers.start, buffers.start + count, 0.0f);
     std::fill(buffers.start + count, buffers.start + padded(count), -std::numeric_limits<float>::infinity());
-    if (!input_.bias.empty()) largestBias = run_.blocks.scaleQueries(input_.bias.data() + first, count, 1.0f, buffers.start);
+    if (!input_.bias.empty()) largestBias = blocks_.scaleRow(input_.bias.data() + first, count, 1.0f, buffers.start);
     return largest;
   }
 
@@ -157,21 +156,21 @@ class AttentionBatch {
     shape.stride = padded(shape.keys);
     for (size_t query = piece.from; query < piece.to; query += TOGETHER) {
       const size_t count = std::min(TOGETHER, piece.to - query);
-      const float largest = run_.blocks.scaleQueries(input_.queries.data() + query * dimension, count * dimension, scale, buffers.scaled);
+      const float largest = blocks_.scaleRow(input_.queries.data() + query * dimension, count * dimension, scale, buffers.scaled);
       shape.guarded = !(double(largest) * largestKey * double(width) + largestBias < SAFE);
       for (size_t head = 0; head < heads; head++) {
         run_.check();
         float totals[TOGETHER];
         shape.first = head * width;
-        if (!run_.blocks.attendHead(&shape, buffers.scaled + shape.first, count, buffers.packed, buffers.start, buffers.e, totals)) return false;
+        if (!blocks_.attendHead(&shape, buffers.scaled + shape.first, count, buffers.packed, buffers.start, buffers.e, totals)) return false;
         for (size_t q = 0; q < count; q++) {
           const float* e = buffers.e + q * shape.stride;
           if (output_ == AttentionOutput::heads) {
-            run_.blocks.mixHead(e, shape.stride, 1.0f / totals[q], 1, buffers.weights);
+            blocks_.mixHead(e, shape.stride, 1.0f / totals[q], 1, buffers.weights);
             const size_t row = head * queriesOf(piece.group) + query + q - input_.queryOffsets[piece.group];
             copyRow(buffers.weights, starts_[piece.group] * heads + row * shape.keys, shape.keys);
           } else {
-            run_.blocks.mixHead(e, shape.stride, 1.0f / (totals[q] * float(heads)), head == 0, buffers.weights + q * shape.stride);
+            blocks_.mixHead(e, shape.stride, 1.0f / (totals[q] * float(heads)), head == 0, buffers.weights + q * shape.stride);
           }
         }
       }
@@ -188,11 +187,11 @@ class AttentionBatch {
     if (output_ == AttentionOutput::weights) {
       copyRow(weights, starts_[piece.group] + (query - first) * shape.keys, shape.keys);
     } else if (output_ == AttentionOutput::top) {
-      run_.blocks.topWeights(weights, shape.stride, shape.keys, input_.k, scratch, result_.weights.data() + query * input_.k, result_.keys.data() + query * input_.k);
+      blocks_.topWeights(weights, shape.stride, shape.keys, input_.k, scratch, result_.weights.data() + query * input_.k, result_.keys.data() + query * input_.k);
     } else {
       const bool parts = queriesOf(piece.group) > BLOCK, last = query + 1 == input_.queryOffsets[piece.group + 1];
       float* pooled = parts ? partials_.data() + starts_[piece.group] + (piece.from - first) / BLOCK * shape.keys : result_.weights.data() + starts_[piece.group];
-      run_.blocks.poolWeights(weights, shape.keys, output_ == AttentionOutput::max, pooled);
+      blocks_.poolWeights(weights, shape.keys, output_ == AttentionOutput::max, pooled);
       if (!parts && last && output_ == AttentionOutput::mean) average(pooled, piece.group);
     }
   }
@@ -208,7 +207,7 @@ class AttentionBatch {
     float* pooled = result_.weights.data() + input_.keyOffsets[group];
     for (size_t block = 0; block < blocks; block++) {
       run_.check();
-      run_.blocks.poolWeights(partials_.data() + starts_[group] + block * keys, keys, output_ == AttentionOutput::max, pooled);
+      blocks_.poolWeights(partials_.data() + starts_[group] + block * keys, keys, output_ == AttentionOutput::max, pooled);
     }
     if (output_ == AttentionOutput::mean) average(pooled, group);
   }
@@ -216,6 +215,7 @@ class AttentionBatch {
   const Attention& input_;
   AttentionResult& result_;
   Run& run_;
+  const AttentionBlocks& blocks_;
   const AttentionOutput output_;
   // Where a user's part of the result, or of partials_, begins, in rows of keys of one head.
   std::vector<size_t> starts_;

@@ -14,7 +14,7 @@ enum { ATTENTION_VECTORS = 4 };
 #else
 enum { ATTENTION_VECTORS = 16 / WIDE_LANES };
 #endif
-enum { SUM_LANES = 16, PANEL_KEYS = ATTENTION_VECTORS * WIDE_LANES, PARTS = SUM_LANES / WIDE_LANES };
+enum { SUM_LANES = ATTENTION_PADDING, PANEL_KEYS = ATTENTION_VECTORS * WIDE_LANES, PARTS = SUM_LANES / WIDE_LANES };
 
 static inline size_t panelWidth(size_t stride, size_t from) { return stride - from < PANEL_KEYS ? stride - from : (size_t)PANEL_KEYS; }
 
@@ -61,17 +61,17 @@ float packKeys(const float* keys, size_t count, size_t dimension, float* packed)
   return largest;
 }
 
-float scaleQueries(const float* queries, size_t values, float scale, float* scaled) {
+float scaleRow(const float* values, size_t count, float scale, float* scaled) {
   WideFloats most = everyFloat(0.0f);
   size_t at = 0;
-  for (; at + WIDE_LANES <= values; at += WIDE_LANES) {
-    const WideFloats value = loadFloats(queries + at) * scale;
+  for (; at + WIDE_LANES <= count; at += WIDE_LANES) {
+    const WideFloats value = loadFloats(values + at) * scale;
     storeFloats(scaled + at, value);
     most = maxFloats(magnitudes(value), most);
   }
   float largest = largestLane(most);
-  for (; at < values; at++) {
-    scaled[at] = queries[at] * scale;
+  for (; at < count; at++) {
+    scaled[at] = values[at] * scale;
     const float magnitude = __builtin_fabsf(scaled[at]);
     largest = magnitude > largest ? magnitude : largest;
   }
@@ -161,7 +161,7 @@ static inline float exponentials(float* values, size_t stride, float largest) {
 
 int attendHead(const HeadShape* shape, const float* queries, size_t count, const float* packed, const float* start, float* e, float* totals) {
   const size_t stride = shape->stride, dimension = shape->dimension, width = shape->width;
-  WideFloats largest[4];
+  WideFloats largest[ATTENTION_QUERIES];
   for (size_t q = 0; q < count; q++) largest[q] = everyFloat(-__builtin_inff());
   for (size_t from = 0; from < stride; from += PANEL_KEYS) {
     const size_t keys = panelWidth(stride, from);

@@ -35,9 +35,8 @@ float kthLargest(const float* values, size_t count, size_t k, size_t slack);
 size_t keepReaching(const ScoreCandidates* list, size_t count, float threshold);
 void rankCandidates(float* scores, size_t count, uint32_t* places);
 
-void scaleRows(const float* scales, const float* input, size_t dimension, size_t from, size_t to, float* output);
-void hopRows(const uint32_t* offsets, const uint32_t* columns, const float* scales, const float* scaled, const float* base, size_t dimension,
-             size_t from, size_t to, int last, float divisor, float* output);
+void scaleRows(const Hop* hop, const uint32_t* rows, size_t from, size_t to);
+void hopRows(const Hop* hop, const uint32_t* rows, size_t from, size_t to);
 void drawPairs(const uint32_t* users, const uint32_t* items, size_t count, uint32_t epoch, uint32_t draw, uint32_t seed, uint32_t stream,
                uint32_t range, uint32_t* scaled, uint32_t* second);
 void userGroups(const Batch* batch, const TrainStep* step, const RowUpdate* update, size_t from, size_t to);
@@ -48,7 +47,7 @@ void hogwildSamples(const Sample* samples, size_t count, float* parameters, size
 double sumOfLosses(const double* losses, size_t count);
 int allFinite(const float* values, size_t count);
 float packKeys(const float* keys, size_t count, size_t dimension, float* packed);
-float scaleQueries(const float* queries, size_t values, float scale, float* scaled);
+float scaleRow(const float* values, size_t count, float scale, float* scaled);
 int attendHead(const HeadShape* shape, const float* queries, size_t count, const float* packed, const float* start, float* e, float* totals);
 void mixHead(const float* e, size_t stride, float inverse, int first, float* weights);
 void poolWeights(const float* weights, size_t count, int largest, float* pooled);
@@ -59,11 +58,11 @@ double spinDoubles(size_t rounds, double* sink);
 double readBytes(const float* values, size_t count, double* sink);
 // About what the loops of gram_blocks.cpp measure.
 #if defined(__AVX512F__)
-static const double SHARED_WORDS = 6.0;
+static const double SHARED_WORDS = 16.0;
 #elif defined(__AVX2__)
-static const double SHARED_WORDS = 1.8;
+static const double SHARED_WORDS = 4.5;
 #else
-static const double SHARED_WORDS = 0.6;
+static const double SHARED_WORDS = 2.0;
 #endif
 void countShared(const uint64_t* const* rows, const uint64_t* columns, size_t columnCount, size_t stride, size_t words, uint32_t* const* counts);
 size_t countAtLeast(const uint32_t* counts, size_t count, uint32_t bound);
@@ -71,15 +70,22 @@ size_t findAtLeast(const uint32_t* counts, size_t count, uint32_t bound, uint32_
 void subtractProduct(const Product* product);
 void solveTile(const double* l, double* c);
 size_t factorTile(double* c);
-void curvatureScalars(const CurvatureSamples* samples, size_t from, size_t to, size_t user, const double* table, size_t width);
-void bendUser(const CurvatureSamples* samples, size_t from, size_t to, size_t user, const double* table, size_t width, int full, double* scratch,
-              double* sums);
-void bendItem(const Reference* references, size_t count, const double* weights, const double* table, size_t width, int full, double* sums);
+
+// hessianProduct, conjugateGradient
+void bendUser(const CurvatureSamples* samples, size_t from, size_t to, size_t user, const double* table, size_t width, int full, int first,
+              double* scratch, double* sums);
+void bendItem(const Occurrence* occurrences, size_t count, const double* weights, const double* table, size_t width, int full, double* sums);
 void hopDoubles(const uint32_t* offsets, const uint32_t* columns, const double* scales, const double* scaled, size_t slab, const double* base,
                 size_t baseStride, size_t from, size_t to, int last, double divisor, double* output, size_t outputStride);
 double innerBlock(const double* a, const double* b, size_t count);
 void addScaled(double factor, const double* values, size_t count, double* sums);
 void scaleAndAdd(double factor, const double* values, size_t count, double* sums);
+
+// kmeans
+enum { PANEL_POINTS = 2 * LANES };
+void packPoints(const double* points, size_t count, size_t dimension, double* panel);
+void assignPanel(const double* panel, const double* centroids, size_t first, size_t last, size_t dimension, uint64_t* labels, double* distances);
+void addRows(const double* points, const uint32_t* members, size_t count, size_t dimension, size_t columns, double* sums);
 
 }  // namespace CRAGRU_ISA_NAMESPACE
 }  // namespace cpu

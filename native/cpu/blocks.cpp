@@ -19,12 +19,18 @@ static const ScoreBlocks SCORE_BLOCKS = {
     keepReaching,
     rankCandidates,
 };
+static const CurvatureBlocks CURVATURE_BLOCKS = {bendUser, bendItem, hopDoubles, innerBlock, addScaled, scaleAndAdd};
+static const KMeansBlocks KMEANS_BLOCKS = {PANEL_POINTS, packPoints, assignPanel, addRows};
 }  // namespace CRAGRU_ISA_NAMESPACE
 
 extern const Blocks CRAGRU_JOIN(blocks_, ISA);
 const Blocks CRAGRU_JOIN(blocks_, ISA) = {
     CRAGRU_QUOTE(ISA),
     CRAGRU_ISA_NAMESPACE::SCORE_BLOCKS,
+    {CRAGRU_ISA_NAMESPACE::packKeys, CRAGRU_ISA_NAMESPACE::scaleRow, CRAGRU_ISA_NAMESPACE::attendHead, CRAGRU_ISA_NAMESPACE::mixHead,
+     CRAGRU_ISA_NAMESPACE::poolWeights, CRAGRU_ISA_NAMESPACE::topWeights},
+    CRAGRU_ISA_NAMESPACE::CURVATURE_BLOCKS,
+    CRAGRU_ISA_NAMESPACE::KMEANS_BLOCKS,
     CRAGRU_ISA_NAMESPACE::scaleRows,
     CRAGRU_ISA_NAMESPACE::hopRows,
     CRAGRU_ISA_NAMESPACE::drawPairs,
@@ -35,25 +41,12 @@ const Blocks CRAGRU_JOIN(blocks_, ISA) = {
     CRAGRU_ISA_NAMESPACE::hogwildSamples,
     CRAGRU_ISA_NAMESPACE::sumOfLosses,
     CRAGRU_ISA_NAMESPACE::allFinite,
-    CRAGRU_ISA_NAMESPACE::packKeys,
-    CRAGRU_ISA_NAMESPACE::scaleQueries,
-    CRAGRU_ISA_NAMESPACE::attendHead,
-    CRAGRU_ISA_NAMESPACE::mixHead,
-    CRAGRU_ISA_NAMESPACE::poolWeights,
-    CRAGRU_ISA_NAMESPACE::topWeights,
     CRAGRU_ISA_NAMESPACE::chooseLevels,
     CRAGRU_ISA_NAMESPACE::spinFloats,
     CRAGRU_ISA_NAMESPACE::spinDoubles,
     CRAGRU_ISA_NAMESPACE::readBytes,
     {CRAGRU_ISA_NAMESPACE::countShared, CRAGRU_ISA_NAMESPACE::SHARED_WORDS, CRAGRU_ISA_NAMESPACE::countAtLeast, CRAGRU_ISA_NAMESPACE::findAtLeast},
     {CRAGRU_ISA_NAMESPACE::subtractProduct, CRAGRU_ISA_NAMESPACE::solveTile, CRAGRU_ISA_NAMESPACE::factorTile},
-    CRAGRU_ISA_NAMESPACE::curvatureScalars,
-    CRAGRU_ISA_NAMESPACE::bendUser,
-    CRAGRU_ISA_NAMESPACE::bendItem,
-    CRAGRU_ISA_NAMESPACE::hopDoubles,
-    CRAGRU_ISA_NAMESPACE::innerBlock,
-    CRAGRU_ISA_NAMESPACE::addScaled,
-    CRAGRU_ISA_NAMESPACE::scaleAndAdd,
 };
 
 }  // namespace cpu

@@ -13,6 +13,11 @@ struct Eight {
 
 static inline Eight loadEight(const float* from) {
   Eight value;
+#if defined(__AVX512F__)
+  // gcc 12 converts by halves otherwise.
+  value.part[0] = _mm512_cvtps_pd(_mm256_loadu_ps(from));
+  return value;
+#endif
   for (int p = 0; p < PARTS; p++) {
     Floats floats;
     memcpy(&floats, from + p * LANES, sizeof floats);

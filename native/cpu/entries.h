@@ -12,8 +12,8 @@ namespace cpu {
 template <class Key, class Place>
 std::vector<uint32_t> groupEntries(size_t count, size_t groups, Run& run, Key key, Place place) {
   constexpr size_t PART = 65536;
-  // No more counters than entries, whatever the number of groups.
-  const size_t most = std::max<size_t>(1, count / std::max<size_t>(1, groups));
+  // Few counters beside the entries: one thread adds them up.
+  const size_t most = std::max<size_t>(1, count / (4 * std::max<size_t>(1, groups)));
   const size_t parts = std::min((count + PART - 1) / PART, most);
   std::vector<uint32_t> starts(groups + 1, 0);
   if (parts == 0) return starts;

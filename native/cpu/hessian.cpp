@@ -36,9 +36,9 @@ double finite(double value) {
 // S in double.
 class Smoother {
  public:
-  Smoother(const Loss& loss, size_t width) : width_(width), layers_(loss.layers) {
+  Smoother(const Loss& loss, size_t width, Run& run) : width_(width), layers_(loss.layers) {
     if (layers_ == 0) return;
-    graph_ = buildGraph(loss.positives, loss.userCount, loss.itemCount);
+    graph_ = buildGraph(loss.positives, loss.userCount, loss.itemCount, run);
     scales_.resize(graph_.rows);
     for (size_t row = 0; row < graph_.rows; row++) {
       const uint32_t degree = graph_.offsets[row + 1] - graph_.offsets[row];
@@ -68,7 +68,7 @@ class Smoother {
     for (size_t layer = 1; layer <= layers_; layer++) {
       const bool last = layer == layers_;
       each([&](size_t column, size_t slab, size_t from, size_t to) {
-        run.blocks.hopDoubles(graph_.offsets.data(), graph_.columns.data(), scales_.data(), scaled_.data() + rows * column, slab, input + column,
+        run.blocks.curvature.hop(graph_.offsets.data(), graph_.columns.data(), scales_.data(), scaled_.data() + rows * column, slab, input + column,
                               inputStride, from, to, last, double(layers_ + 1), last ? output + column : next_.data() + rows * column,
                               last ? outputStride : slab);
       });
@@ -88,10 +88,10 @@ class Curvature {
  public:
   Curvature(const Loss& loss, const Array<uint32_t>* rows, Run& run)
       : loss_(loss), run_(run), rows_(loss.userCount + loss.itemCount), dimension_(loss.dimension), width_(paddedTo(dimension_, 8)), kept_(rows),
-        smoother_(loss, width_) {
-    table_.assign(rows_ * 2 * width_, 0.0);
+        smoother_(loss, width_, run) {
+    table_.resize(rows_ * 2 * width_);
     sums_.resize(rows_ * width_);
-    if (!smoother_.identity()) smooth_.assign(rows_ * width_, 0.0);
+    if (!smoother_.identity()) smooth_.resize(rows_ * width_);
     // Without a graph only samples that touch a kept row matter.
     if (kept_ && smoother_.identity()) {
       wanted_.assign(rows_, 0);
@@ -99,7 +99,6 @@ class Curvature {
     }
     embed();
     sort();
-    scalars();
   }
 
   // Rows of a vector, and values of one row.
@@ -130,20 +129,25 @@ class Curvature {
       double* out = output + at * width_;
       for (size_t d = 0; d < width_; d++) out[d] = (sum[d] / divisor + loss_.regularisation * in[d]) + damping * in[d];
     });
-    // Rows of W are written anew at each product; a smoothed vector lies in another array than its rows.
-    if (kept_ && !smoother_.identity()) std::memset(smooth_.data(), 0, smooth_.size() * sizeof(double));
+    clearSmooth();
   }
 
   // values [count, dimension] -> [count, width] and back.
   AlignedVector<double> pad(const double* values) {
-    AlignedVector<double> padded(count() * width_, 0.0);
-    eachRow(count(), [&](size_t at) { std::memcpy(padded.data() + at * width_, values + at * dimension_, dimension_ * sizeof(double)); });
+    AlignedVector<double> padded(count() * width_);
+    eachRow(count(), [&](size_t at) {
+      double* row = padded.data() + at * width_;
+      std::memcpy(row, values + at * dimension_, dimension_ * sizeof(double));
+      std::fill(row + dimension_, row + width_, 0.0);
+    });
     return padded;
   }
 
   std::vector<double> unpad(const AlignedVector<double>& padded) {
     std::vector<double> values(count() * dimension_);
-    eachRow(count(), [&](size_t at) { std::memcpy(values.data() + at * dimension_, padded.data() + at * width_, dimension_ * sizeof(double)); });
+    eachRow(count(), [&](size_t at) {
+      for (size_t d = 0; d < dimension_; d++) values[at * dimension_ + d] = finite(padded[at * width_ + d]);
+    });
     return values;
   }
 
@@ -168,11 +172,18 @@ class Curvature {
     double* to = smoother_.identity() ? table_.data() : smooth_.data();
     const size_t stride = smoother_.identity() ? 2 * width_ : width_;
     eachRow(rows_, [&](size_t row) {
-      for (size_t d = 0; d < dimension_; d++) to[row * stride + d] = loss_.parameters[row * dimension_ + d];
+      std::fill(table_.data() + row * 2 * width_, table_.data() + (row + 1) * 2 * width_, 0.0);
+      for (size_t d = 0; d < width_; d++) to[row * stride + d] = d < dimension_ ? loss_.parameters[row * dimension_ + d] : 0.0;
     });
     if (smoother_.identity()) return;
     smoother_.apply(smooth_.data(), width_, table_.data(), 2 * width_, run_);
-    std::memset(smooth_.data(), 0, smooth_.size() * sizeof(double));
+    clearSmooth();
+  }
+
+  // A restricted vector is 0 outside its rows, and those are written anew at each product.
+  void clearSmooth() {
+    if (!kept_ || smoother_.identity()) return;
+    eachRow(rows_, [&](size_t row) { std::fill(smooth_.data() + row * width_, smooth_.data() + (row + 1) * width_, 0.0); });
   }
 
   void sort() {
@@ -198,76 +209,79 @@ class Curvature {
     userBounds_ = boundsOf(userStarts_.data(), users, USER_CHUNK);
     samples_ = {items_.data(), negatives_.data(), loss_.bce ? labels_.data() : nullptr, c_.data(), weights_.data()};
 
-    // Tiles of users: as many as fit in the cache, with enough occurrences to be worth a walk over all items.
-    const size_t least = 2 * loss_.itemCount;
-    std::vector<uint32_t> tileOf(users);
-    size_t bytes = 0, from = 0;
-    tiles_ = 1;
+    sortOccurrences();
+  }
+
+  // Tiles of users: as many as fit in the cache, with enough occurrences to be worth a walk over all items. Their occurrences lie
+  // together already, so each tile is sorted by item on its own.
+  void sortOccurrences() {
+    const size_t users = loss_.userCount, items = loss_.itemCount;
+    std::vector<uint32_t> limits(1, 0);
+    size_t bytes = 0;
     for (size_t user = 0; user < users; user++) {
       const size_t own = userStarts_[user + 1] - userStarts_[user];
       if (own > 0) bytes += (2 * width_ + 2 * own) * sizeof(double);
-      if (bytes > TILE_BYTES && userStarts_[user] - from >= least) {
-        tiles_++;
-        bytes = 0;
-        from = userStarts_[user];
+      const bool full = bytes >= TILE_BYTES && userStarts_[user + 1] - limits.back() >= 2 * items;
+      if (!full && user + 1 < users) continue;
+      limits.push_back(userStarts_[user + 1]);
+      bytes = 0;
+    }
+    const size_t tiles = limits.size() - 1;
+    occurrences_.resize(2 * items_.size());
+    itemStarts_.resize(tiles * (items + 1));
+    itemBounds_.resize(tiles);
+    const size_t step = loss_.bce ? 2 : 1;
+    run_.parallel(tiles, [&](size_t tile) {
+      const size_t from = 2 * size_t(limits[tile]), to = 2 * size_t(limits[tile + 1]);
+      const auto itemOf = [&](size_t entry) { return entry % 2 == 1 ? negatives_[entry / 2] : items_[entry / 2]; };
+      uint32_t* starts = itemStarts_.data() + tile * (items + 1);
+      std::fill(starts, starts + items + 1, 0);
+      for (size_t entry = from; entry < to; entry += step) {
+        if (entry % CALL == 0) run_.check();
+        const uint32_t row = itemOf(entry);
+        if (wanted_.empty() || wanted_[row]) starts[row - users + 1]++;
       }
-      tileOf[user] = uint32_t(tiles_ - 1);
-    }
-
-    references_.resize(2 * count);
-    const size_t items = loss_.itemCount, none = tiles_ * items;
-    itemStarts_ = groupEntries(2 * count, none, run_,
-                               [&](size_t entry) -> size_t {
-                                 if (entry % 2 == 1 && !negativeItems) return none;
-                                 const uint32_t row = entry % 2 == 1 ? negatives_[entry / 2] : items_[entry / 2];
-                                 return wanted_.empty() || wanted_[row] ? tileOf[owners_[entry / 2]] * items + row - users : none;
-                               },
-                               [&](size_t slot, size_t entry) { references_[slot] = {uint32_t(entry), owners_[entry / 2]}; });
-    for (size_t tile = 0; tile < tiles_; tile++) {
-      itemBounds_.push_back(boundsOf(itemStarts_.data() + tile * items, items, std::max(ITEM_CHUNK, size_t(itemStarts_[none]) / (32 * tiles_))));
-    }
+      starts[0] = uint32_t(from);
+      for (size_t item = 0; item < items; item++) starts[item + 1] += starts[item];
+      std::vector<uint32_t> next(starts, starts + items);
+      for (size_t entry = from; entry < to; entry += step) {
+        if (entry % CALL == 0) run_.check();
+        const uint32_t row = itemOf(entry);
+        if (wanted_.empty() || wanted_[row]) occurrences_[next[row - users]++] = {uint32_t(entry), owners_[entry / 2]};
+      }
+      itemBounds_[tile] = boundsOf(starts, items, ITEM_CHUNK);
+    });
   }
 
-  // body(user, from, to) for every user with samples, in pieces.
-  template <class Body>
-  void eachUser(Body body) {
+  // a of all samples, and the sums of users; the first time also c and r.
+  void bendUsers() {
+    eachRow(loss_.userCount, [&](size_t user) { std::fill(sums_.data() + user * width_, sums_.data() + (user + 1) * width_, 0.0); });
     run_.parallel(userBounds_.size() - 1, [&](size_t chunk) {
-      AlignedVector<double> scratch(2 * width_);
+      AlignedVector<double> scratch(BEND_SAMPLES * 2 * width_);
       for (size_t user = userBounds_[chunk]; user < userBounds_[chunk + 1]; user++) {
+        double* sums = wanted_.empty() || wanted_[user] ? sums_.data() + user * width_ : nullptr;
         for (size_t from = userStarts_[user]; from < userStarts_[user + 1]; from += CALL) {
           if (from > userStarts_[user]) run_.check();
-          body(user, from, std::min<size_t>(userStarts_[user + 1], from + CALL), scratch.data());
+          run_.blocks.curvature.bendUser(&samples_, from, std::min<size_t>(userStarts_[user + 1], from + CALL), user, table_.data(), width_,
+                                         !loss_.gaussNewton, !scored_, scratch.data(), sums);
         }
       }
     });
-  }
-
-  void scalars() {
-    eachUser([&](size_t user, size_t from, size_t to, double*) { run_.blocks.curvatureScalars(&samples_, from, to, user, table_.data(), width_); });
-  }
-
-  void bendUsers() {
-    run_.parallel(userBounds_.size() - 1, [&](size_t chunk) {
-      std::memset(sums_.data() + userBounds_[chunk] * width_, 0, (userBounds_[chunk + 1] - userBounds_[chunk]) * width_ * sizeof(double));
-    });
-    eachUser([&](size_t user, size_t from, size_t to, double* scratch) {
-      double* sums = wanted_.empty() || wanted_[user] ? sums_.data() + user * width_ : nullptr;
-      run_.blocks.bendUser(&samples_, from, to, user, table_.data(), width_, !loss_.gaussNewton, scratch, sums);
-    });
+    scored_ = true;
   }
 
   void bendItems() {
     const size_t items = loss_.itemCount;
     double* sums = sums_.data() + loss_.userCount * width_;
-    for (size_t tile = 0; tile < tiles_; tile++) {
-      const uint32_t* starts = itemStarts_.data() + tile * items;
+    for (size_t tile = 0; tile < itemBounds_.size(); tile++) {
+      const uint32_t* starts = itemStarts_.data() + tile * (items + 1);
       const std::vector<uint32_t>& bounds = itemBounds_[tile];
       run_.parallel(bounds.size() - 1, [&](size_t chunk) {
-        if (tile == 0) std::memset(sums + bounds[chunk] * width_, 0, (bounds[chunk + 1] - bounds[chunk]) * width_ * sizeof(double));
+        if (tile == 0) std::fill(sums + bounds[chunk] * width_, sums + bounds[chunk + 1] * width_, 0.0);
         for (size_t item = bounds[chunk]; item < bounds[chunk + 1]; item++) {
           for (size_t from = starts[item]; from < starts[item + 1]; from += CALL) {
             if (from > starts[item]) run_.check();
-            run_.blocks.bendItem(references_.data() + from, std::min<size_t>(CALL, starts[item + 1] - from), weights_.data(), table_.data(), width_,
+            run_.blocks.curvature.bendItem(occurrences_.data() + from, std::min<size_t>(CALL, starts[item + 1] - from), weights_.data(), table_.data(), width_,
                                  !loss_.gaussNewton, sums + item * width_);
           }
         }
@@ -283,14 +297,15 @@ class Curvature {
   AlignedVector<double> table_, sums_, smooth_;
   std::vector<uint8_t> wanted_;  // rows to keep; empty: all
   // Samples in order of user.
-  std::vector<uint32_t> items_, negatives_, owners_, userStarts_, userBounds_;
-  std::vector<float> labels_;
-  std::vector<double> c_, weights_;
+  AlignedVector<uint32_t> items_, negatives_, owners_;
+  std::vector<uint32_t> userStarts_, userBounds_;
+  AlignedVector<float> labels_;
+  AlignedVector<double> c_, weights_;
   CurvatureSamples samples_{};
-  std::vector<Reference> references_;
+  bool scored_ = false;  // c and r are there
   // By tile of users, then by item.
-  size_t tiles_ = 0;
-  std::vector<uint32_t> itemStarts_;
+  AlignedVector<Occurrence> occurrences_;
+  AlignedVector<uint32_t> itemStarts_;  // [tiles, items + 1]
   std::vector<std::vector<uint32_t>> itemBounds_;
 };
 
@@ -330,14 +345,12 @@ std::vector<double> hessianProduct(const HessianProduct& input, Run& run) {
   const AlignedVector<double> vector = curvature.pad(input.vector.data());
   AlignedVector<double> product(vector.size());
   curvature.product(vector.data(), 0.0, product.data());
-  std::vector<double> result = curvature.unpad(product);
-  for (const double value : result) finite(value);
-  return result;
+  return curvature.unpad(product);
 }
 
 ConjugateGradientResult conjugateGradient(const ConjugateGradient& input, Run& run) {
   Curvature curvature(input.loss, input.restricted ? &input.rows : nullptr, run);
-  const cpu::Blocks& blocks = run.blocks;
+  const CurvatureBlocks& blocks = run.blocks.curvature;
   const AlignedVector<double> gradient = curvature.pad(input.gradient.data());
   Vectors vectors(gradient.size(), curvature.width(), run);
   AlignedVector<double> solution(gradient.size(), 0.0), residual = gradient, direction = gradient, product(gradient.size(), 0.0);

@@ -10,6 +10,7 @@ namespace CRAGRU_ISA_NAMESPACE {
 namespace {
 
 enum { PARTS = 8 / LANES };  // registers of eight sums
+enum { TOGETHER = BEND_SAMPLES };
 enum { TILE = 8 * LANES };   // columns whose sums stay in registers
 
 typedef double Pair __attribute__((vector_size(16)));
@@ -22,66 +23,89 @@ inline double closed(const Doubles* sums) {
   return last[0] + last[1];
 }
 
-// z and y of one sample to `scratch` [2 * width], and the sums of x or dx.
-template <bool PAIR, bool BEND>
-inline double dotSample(const double* user, const double* item, const double* negative, size_t width, double* scratch) {
-  Doubles s[PARTS], t[PARTS];
+// z and y of one sample to `scratch` [2 * width]; returns dx, and x where asked.
+template <bool PAIR, bool FIRST>
+inline double dotSample(const double* user, const double* item, const double* negative, size_t width, double* scratch, double* x) {
+  Doubles s[PARTS], t[PARTS], score[PARTS];
 #pragma GCC unroll 4
-  for (int part = 0; part < PARTS; part++) s[part] = t[part] = Doubles{};
+  for (int part = 0; part < PARTS; part++) s[part] = t[part] = score[part] = Doubles{};
   for (size_t d = 0; d < width; d += 8) {
 #pragma GCC unroll 4
     for (int part = 0; part < PARTS; part++) {
       const size_t at = d + part * LANES;
-      Doubles z = loadDoubles(item + at);
-      if (PAIR) z = z - loadDoubles(negative + at);
-      if (!BEND) {
-        s[part] = s[part] + loadDoubles(user + at) * z;
-        continue;
+      Doubles z = loadDoubles(item + at), y = loadDoubles(item + width + at);
+      if (PAIR) {
+        z = z - loadDoubles(negative + at);
+        y = y - loadDoubles(negative + width + at);
       }
-      Doubles y = loadDoubles(item + width + at);
-      if (PAIR) y = y - loadDoubles(negative + width + at);
       s[part] = s[part] + loadDoubles(user + width + at) * z;
       t[part] = t[part] + loadDoubles(user + at) * y;
+      if (FIRST) score[part] = score[part] + loadDoubles(user + at) * z;
       storeDoubles(scratch + at, z);
       storeDoubles(scratch + width + at, y);
     }
   }
-  if (BEND) {
+  if (FIRST) *x = closed(score);
 #pragma GCC unroll 4
-    for (int part = 0; part < PARTS; part++) s[part] = s[part] + t[part];
-  }
+  for (int part = 0; part < PARTS; part++) s[part] = s[part] + t[part];
   return closed(s);
 }
 
-template <bool PAIR, bool FULL>
+// c and r of samples start .. start + count - 1 from their x [TOGETHER].
+inline void setScalars(const CurvatureSamples* samples, size_t start, size_t count, const double* x) {
+  double positive[TOGETHER], negative[TOGETHER];
+  for (size_t at = 0; at < TOGETHER; at++) positive[at] = sigmoidOf(x[at]);
+  for (size_t at = 0; at < TOGETHER; at++) negative[at] = sigmoidOf(-x[at]);
+  for (size_t at = 0; at < count; at++) {
+    samples->c[start + at] = positive[at] * negative[at];
+    samples->weights[2 * (start + at) + 1] = samples->labels ? positive[at] - (double)samples->labels[start + at] : -negative[at];
+  }
+}
+
+// A few samples at a time: their scalars are one vector, and their dot products do not wait for one another.
+template <bool PAIR, bool FULL, bool FIRST>
 inline void bendUserOf(const CurvatureSamples* samples, size_t from, size_t to, size_t row, const double* table, size_t width, double* scratch, double* sums) {
   const double* user = table + row * 2 * width;
-  for (size_t place = from; place < to; place++) {
-    const double* item = table + (size_t)samples->items[place] * 2 * width;
-    const double* negative = PAIR ? table + (size_t)samples->negatives[place] * 2 * width : item;
-    const double a = samples->c[place] * dotSample<PAIR, true>(user, item, negative, width, scratch);
-    const double r = samples->weights[2 * place + 1];
-    samples->weights[2 * place] = a;
-    if (!sums) continue;
-    for (size_t d = 0; d < width; d += LANES) {
-      Doubles pull = a * loadDoubles(scratch + d);
-      if (FULL) pull = pull + r * loadDoubles(scratch + width + d);
-      storeDoubles(sums + d, loadDoubles(sums + d) + pull);
+  for (size_t start = from; start < to; start += TOGETHER) {
+    const size_t count = to - start < TOGETHER ? to - start : (size_t)TOGETHER;
+    double x[TOGETHER] = {0}, dx[TOGETHER];
+    for (size_t at = 0; at < count; at++) {
+      const double* item = table + (size_t)samples->items[start + at] * 2 * width;
+      const double* negative = PAIR ? table + (size_t)samples->negatives[start + at] * 2 * width : item;
+      dx[at] = dotSample<PAIR, FIRST>(user, item, negative, width, scratch + at * 2 * width, x + at);
+    }
+    if (FIRST) setScalars(samples, start, count, x);
+    for (size_t at = 0; at < count; at++) samples->weights[2 * (start + at)] = samples->c[start + at] * dx[at];
+    for (size_t at = 0; sums && at < count; at++) {
+      const double a = samples->weights[2 * (start + at)], r = samples->weights[2 * (start + at) + 1];
+      const double* z = scratch + at * 2 * width;
+      for (size_t d = 0; d < width; d += LANES) {
+        Doubles pull = a * loadDoubles(z + d);
+        if (FULL) pull = pull + r * loadDoubles(z + width + d);
+        storeDoubles(sums + d, loadDoubles(sums + d) + pull);
+      }
     }
   }
 }
 
+template <bool PAIR, bool FULL>
+inline void bendUserOf(const CurvatureSamples* samples, size_t from, size_t to, size_t row, const double* table, size_t width, int first, double* scratch,
+                       double* sums) {
+  if (first) bendUserOf<PAIR, FULL, true>(samples, from, to, row, table, width, scratch, sums);
+  else bendUserOf<PAIR, FULL, false>(samples, from, to, row, table, width, scratch, sums);
+}
+
 // VECTORS registers of one row's sums; the pointers already stand at the columns.
 template <size_t VECTORS, bool FULL>
-inline void bendColumns(const Reference* references, size_t count, const double* weights, const double* table, size_t width, double* sums) {
+inline void bendColumns(const Occurrence* occurrences, size_t count, const double* weights, const double* table, size_t width, double* sums) {
   Doubles kept[VECTORS];
 #pragma GCC unroll 8
   for (size_t v = 0; v < VECTORS; v++) kept[v] = loadDoubles(sums + v * LANES);
   for (size_t at = 0; at < count; at++) {
-    const double* user = table + (size_t)references[at].user * 2 * width;
-    const double* pair = weights + 2 * (size_t)(references[at].entry >> 1);
+    const double* user = table + (size_t)occurrences[at].user * 2 * width;
+    const double* pair = weights + 2 * (size_t)(occurrences[at].entry >> 1);
     // Taking away a sum of two products is adding it with both weights negated.
-    const double sign = references[at].entry & 1u ? -1.0 : 1.0;
+    const double sign = occurrences[at].entry & 1u ? -1.0 : 1.0;
     const Doubles a = everyLane(sign * pair[0]), r = everyLane(sign * pair[1]);
 #pragma GCC unroll 8
     for (size_t v = 0; v < VECTORS; v++) {
@@ -95,11 +119,11 @@ inline void bendColumns(const Reference* references, size_t count, const double*
 }
 
 template <bool FULL>
-inline void bendItemOf(const Reference* references, size_t count, const double* weights, const double* table, size_t width, double* sums) {
+inline void bendItemOf(const Occurrence* occurrences, size_t count, const double* weights, const double* table, size_t width, double* sums) {
   size_t at = 0;
-  for (; at + TILE <= width; at += TILE) bendColumns<8, FULL>(references, count, weights, table + at, width, sums + at);
-  for (; at + TILE / 2 <= width; at += TILE / 2) bendColumns<4, FULL>(references, count, weights, table + at, width, sums + at);
-  for (; at < width; at += LANES) bendColumns<1, FULL>(references, count, weights, table + at, width, sums + at);
+  for (; at + TILE <= width; at += TILE) bendColumns<8, FULL>(occurrences, count, weights, table + at, width, sums + at);
+  for (; at + TILE / 2 <= width; at += TILE / 2) bendColumns<4, FULL>(occurrences, count, weights, table + at, width, sums + at);
+  for (; at < width; at += LANES) bendColumns<1, FULL>(occurrences, count, weights, table + at, width, sums + at);
 }
 
 template <size_t VECTORS>
@@ -124,37 +148,18 @@ inline void hopSlab(const uint32_t* offsets, const uint32_t* columns, const doub
 
 }  // namespace
 
-void curvatureScalars(const CurvatureSamples* samples, size_t from, size_t to, size_t user, const double* table, size_t width) {
-  enum { TOGETHER = 8 };
-  for (size_t start = from; start < to; start += TOGETHER) {
-    const size_t count = to - start < TOGETHER ? to - start : (size_t)TOGETHER;
-    double x[TOGETHER] = {0}, positive[TOGETHER], negative[TOGETHER];
-    for (size_t at = 0; at < count; at++) {
-      const double* item = table + (size_t)samples->items[start + at] * 2 * width;
-      if (samples->labels) x[at] = dotSample<false, false>(table + user * 2 * width, item, item, width, 0);
-      else x[at] = dotSample<true, false>(table + user * 2 * width, item, table + (size_t)samples->negatives[start + at] * 2 * width, width, 0);
-    }
-    for (size_t at = 0; at < TOGETHER; at++) positive[at] = sigmoidOf(x[at]);
-    for (size_t at = 0; at < TOGETHER; at++) negative[at] = sigmoidOf(-x[at]);
-    for (size_t at = 0; at < count; at++) {
-      samples->c[start + at] = positive[at] * negative[at];
-      samples->weights[2 * (start + at) + 1] = samples->labels ? positive[at] - (double)samples->labels[start + at] : -negative[at];
-    }
-  }
-}
-
-void bendUser(const CurvatureSamples* samples, size_t from, size_t to, size_t user, const double* table, size_t width, int full, double* scratch,
-              double* sums) {
+void bendUser(const CurvatureSamples* samples, size_t from, size_t to, size_t user, const double* table, size_t width, int full, int first,
+              double* scratch, double* sums) {
   const bool pair = !samples->labels;
-  if (pair && full) bendUserOf<true, true>(samples, from, to, user, table, width, scratch, sums);
-  else if (pair) bendUserOf<true, false>(samples, from, to, user, table, width, scratch, sums);
-  else if (full) bendUserOf<false, true>(samples, from, to, user, table, width, scratch, sums);
-  else bendUserOf<false, false>(samples, from, to, user, table, width, scratch, sums);
+  if (pair && full) bendUserOf<true, true>(samples, from, to, user, table, width, first, scratch, sums);
+  else if (pair) bendUserOf<true, false>(samples, from, to, user, table, width, first, scratch, sums);
+  else if (full) bendUserOf<false, true>(samples, from, to, user, table, width, first, scratch, sums);
+  else bendUserOf<false, false>(samples, from, to, user, table, width, first, scratch, sums);
 }
 
-void bendItem(const Reference* references, size_t count, const double* weights, const double* table, size_t width, int full, double* sums) {
-  if (full) bendItemOf<true>(references, count, weights, table, width, sums);
-  else bendItemOf<false>(references, count, weights, table, width, sums);
+void bendItem(const Occurrence* occurrences, size_t count, const double* weights, const double* table, size_t width, int full, double* sums) {
+  if (full) bendItemOf<true>(occurrences, count, weights, table, width, sums);
+  else bendItemOf<false>(occurrences, count, weights, table, width, sums);
 }
 
 void hopDoubles(const uint32_t* offsets, const uint32_t* columns, const double* scales, const double* scaled, size_t slab, const double* base,

@@ -50,8 +50,8 @@ struct ScorePass {
   uint32_t hidden;
   // Largest lower bounds of one user's items: maxima[(panel % folds) * panelItems + lane].
   void (*fold)(const void* values, size_t panels, const float* errors, const float* scales, size_t folds, float* maxima);
-  // Appends the items whose upper bound reaches the threshold, while room for a whole panel is left; returns the panels done (at most
-  // 1024 a call) and moves *count. Up to 16 entries past the last one are scribbled on. `base` is what the tile took off, or null.
+  // Appends the items whose upper bound reaches the threshold, while room for a whole panel is left; returns the panels done (not
+  // always all) and moves *count. A few items just below may be among them. Up to 16 entries past the last one are scribbled on. `base` is what the tile took off, or null.
   size_t (*take)(const void* values, const void* base, size_t panels, const float* errors, const float* scales, float threshold,
                  uint32_t firstItem, const ScoreCandidates* to, size_t* count, size_t room);
 };

@@ -47,14 +47,32 @@ void packFloatUsers(const float* rows, size_t count, size_t dimension, void* pac
   }
 }
 
+typedef float Four __attribute__((vector_size(16)));
+
 void packFloatPanel(const float* rows, size_t count, size_t dimension, void* packed, const ScorePanels* facts, size_t panel) {
-  float* to = (float*)packed;
   double norm = 0;
-  for (size_t item = 0; item < PANEL_ITEMS; item++) {
-    const float* row = rows + item * dimension;
-    for (size_t d = 0; d < dimension; d++) to[d * PANEL_ITEMS + item] = item < count ? row[d] : 0;
-    const double own = item < count ? normOf(row, dimension) : 0;
-    if (own > norm) norm = own;
+  for (size_t item = 0; item < PANEL_ITEMS; item += 4) {
+    static const float zeros[4] = {};
+    const float* row[4];
+    for (size_t i = 0; i < 4; i++) {
+      row[i] = item + i < count ? rows + (item + i) * dimension : zeros;
+      const double own = item + i < count ? normOf(row[i], dimension) : 0;
+      if (own > norm) norm = own;
+    }
+    float* to = (float*)packed + item;
+    size_t d = 0;
+    for (; d + 4 <= dimension; d += 4) {
+      Four a[4];
+      for (size_t i = 0; i < 4; i++) memcpy(&a[i], item + i < count ? row[i] + d : zeros, sizeof a[i]);
+      const Four ab = __builtin_shufflevector(a[0], a[1], 0, 4, 1, 5), cd = __builtin_shufflevector(a[2], a[3], 0, 4, 1, 5);
+      const Four ef = __builtin_shufflevector(a[0], a[1], 2, 6, 3, 7), gh = __builtin_shufflevector(a[2], a[3], 2, 6, 3, 7);
+      const Four columns[4] = {__builtin_shufflevector(ab, cd, 0, 1, 4, 5), __builtin_shufflevector(ab, cd, 2, 3, 6, 7),
+                               __builtin_shufflevector(ef, gh, 0, 1, 4, 5), __builtin_shufflevector(ef, gh, 2, 3, 6, 7)};
+      for (size_t i = 0; i < 4; i++) memcpy(to + (d + i) * PANEL_ITEMS, &columns[i], sizeof columns[i]);
+    }
+    for (; d < dimension; d++) {
+      for (size_t i = 0; i < 4; i++) to[d * PANEL_ITEMS + i] = item + i < count ? row[i][d] : 0;
+    }
   }
   facts->norm[panel] = norm;
   facts->spread[panel] = norm * floatRounding(dimension);

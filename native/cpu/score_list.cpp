@@ -45,7 +45,7 @@ void ListMaker::hide(UserList& list, const ScorePass& pass, uint32_t* values, si
 
 void ListMaker::raise(UserList& list, const float* lows, size_t count) const {
   if (count < input_.k) return;
-  list.threshold = std::max(list.threshold, blocks_.kthLargest(lows, count, input_.k, input_.k / 32 + 1));
+  list.threshold = std::max(list.threshold, blocks_.kthLargest(lows, count, input_.k, input_.k / 16 + 1));
 }
 
 void ListMaker::offer(UserList& list, const ScorePass& pass, const uint32_t* values, const void* base, size_t panels, const float* errors,
@@ -70,22 +70,27 @@ void ListMaker::tidy(UserList& list, ListScratch& scratch) const {
   list.tidyAt = std::min(list.count + step_, room_ - blocks_.panelItems + 1);
 }
 
-void ListMaker::score(const UserList& list, ListScratch& scratch) const {
+// Scores the candidates whose lower bound reaches `least` exactly, where that was not done yet.
+void ListMaker::score(UserList& list, float least, ListScratch& scratch) const {
   scratch.scores.resize(room_ + RANK_PADDING);
-  scratch.scored += list.count;
-  blocks_.scoreItems(input_.users.data() + list.row * input_.dimension, input_.items.data(), list.at.items, list.count, input_.dimension,
+  scratch.positions.resize(room_);
+  scratch.items.resize(room_);
+  size_t count = 0;
+  for (size_t at = 0; at < list.count; at++) {
+    scratch.positions[count] = uint32_t(at);
+    scratch.items[count] = list.at.items[at];
+    count += size_t(list.at.low[at] >= least) & size_t(list.at.low[at] != list.at.high[at]);
+  }
+  blocks_.scoreItems(input_.users.data() + list.row * input_.dimension, input_.items.data(), scratch.items.data(), count, input_.dimension,
                      scratch.scores.data());
+  for (size_t at = 0; at < count; at++) list.at.low[scratch.positions[at]] = list.at.high[scratch.positions[at]] = scratch.scores[at];
+  scratch.scored += count;
 }
 
 // Bounds that do not tell candidates apart (equal scores) are replaced by the scores, of which k stay.
 void ListMaker::settle(UserList& list, ListScratch& scratch) const {
-  bool settled = true;
-  for (size_t at = 0; at < list.count && settled; at++) settled = list.at.low[at] == list.at.high[at];
+  score(list, LOWEST, scratch);
   const float* scores = list.at.low;
-  if (!settled) {
-    score(list, scratch);
-    scores = scratch.scores.data();
-  }
   const float last = blocks_.kthLargest(scores, list.count, input_.k, 0);
   size_t above = 0, kept = 0;
   for (size_t at = 0; at < list.count; at++) above += scores[at] > last;
@@ -104,10 +109,18 @@ void ListMaker::settle(UserList& list, ListScratch& scratch) const {
 void ListMaker::finish(UserList& list, TopK& result, ListScratch& scratch) const {
   const size_t k = input_.k;
   if (list.count > k) {
-    list.threshold = std::max(list.threshold, blocks_.kthLargest(list.at.low, list.count, k, 0));
+    // The scores of those that are k by their lower bounds put the threshold above where bounds alone can.
+    raise(list, list.at.low, list.count);
+    score(list, list.threshold, scratch);
+    float last = std::numeric_limits<float>::infinity();
+    for (size_t at = 0; at < list.count; at++) {
+      if (list.at.low[at] == list.at.high[at]) last = std::min(last, list.at.low[at]);
+    }
+    list.threshold = std::max(list.threshold, last);
     list.count = blocks_.keepReaching(&list.at, list.count, list.threshold);
   }
-  score(list, scratch);
+  score(list, LOWEST, scratch);
+  std::copy_n(list.at.low, list.count, scratch.scores.begin());
   const float* scores = scratch.scores.data();
   const size_t length = std::min(k, list.count);
   uint32_t* items = result.items.data() + list.row * k;

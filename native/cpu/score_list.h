@@ -9,6 +9,7 @@
 namespace cragru {
 namespace cpu {
 
+// An entry whose bounds are equal holds its score.
 struct UserList {
   ScoreCandidates at;
   size_t row;
@@ -21,7 +22,7 @@ struct UserList {
 // What one thread needs to finish lists.
 struct ListScratch {
   std::vector<float> scores;
-  std::vector<uint32_t> places;
+  std::vector<uint32_t> places, items, positions;
   std::vector<uint64_t> keys;
   size_t scored = 0;  // items scored exactly
 };
@@ -49,7 +50,7 @@ class ListMaker {
  private:
   void tidy(UserList& list, ListScratch& scratch) const;
   void settle(UserList& list, ListScratch& scratch) const;
-  void score(const UserList& list, ListScratch& scratch) const;
+  void score(UserList& list, float least, ListScratch& scratch) const;
 
   const ScoreTopK& input_;
   const ScoreBlocks& blocks_;

@@ -219,8 +219,8 @@ class Trainer {
 
   // With a graph: the loss is on E = S E0, and its gradient goes back through S.
   void openGraph() {
-    adjacency_ = buildGraph(input_.positives, state_.userCount, state_.itemCount);
-    propagation_ = std::make_unique<Propagation>(adjacency_, stride_, input_.layers);
+    adjacency_ = buildGraph(input_.positives, state_.userCount, state_.itemCount, run_);
+    propagation_ = std::make_unique<Propagation>(adjacency_, stride_, input_.layers, input_.bf16);
     for (Buffer<float>* table : {&embeddings_, &gradient_, &propagated_}) table->need(rows_ * stride_);
     occurrences_.need(rows_);
     std::memset(gradient_.data(), 0, rows_ * stride_ * sizeof(float));
@@ -234,9 +234,13 @@ class Trainer {
 
   void graphStep(const GroupedBatch& batch) {
     const double share = 1.0 / double(batch.count), scale = input_.adam ? share : share * input_.learningRate;
-    propagation_->apply(parameters_.data(), embeddings_.data(), run_);
+    propagation_->beginSelection();
+    for (size_t group = 0; group < batch.userGroups; group++) propagation_->select(batch.samples[batch.userStarts[group]].user);
+    for (size_t group = 0; group < batch.itemGroups; group++) propagation_->select(batch.itemRows[group]);
+    propagation_->endSelection(run_);
+    propagation_->forward(parameters_.data(), embeddings_.data(), run_);
     halves(batch, {embeddings_.data(), scale, losses_.data(), nullptr, nullptr}, keep_);
-    propagation_->apply(gradient_.data(), propagated_.data(), run_);
+    propagation_->backward(gradient_.data(), propagated_.data(), run_);
     update_.decay = input_.regularisation * scale;
     update_.step = 0;
     update_.steps = 1;

@@ -84,6 +84,7 @@ export async function conjugateGradient(input: ConjugateGradientInput, options?:
       ticker.at(++iterations);
     }
     if (iterations > 0) await apply(solution, product);
+    else product.fill(0);
     for (let at = 0; at < residual.length; at++) residual[at] = gradient[at] - product[at];
     relative = finite("conjugateGradient", Math.sqrt(norm2(residual, dimension)) / Math.sqrt(scale));
   }

@@ -156,7 +156,7 @@ class PropagatedStep {
     const { userCount, itemCount, dimension } = state;
     const rows = userCount + itemCount;
     this.graph = buildGraph(input.positives, userCount, itemCount);
-    this.scratch = propagateScratch(rows, dimension);
+    this.scratch = propagateScratch(rows, dimension, input.operand);
     this.embeddings = new Float32Array(rows * dimension);
     this.propagated = new Float32Array(rows * dimension);
   }
