@@ -264,13 +264,16 @@ inline void check(Loss& input, Run& run) {
   require(samples <= MAX_ENTRIES, "NATIVE_SHAPE", "too many samples.");
   require(input.items.size() == samples && input.negatives.size() == (input.bce ? 0 : samples) && input.labels.size() == (input.bce ? samples : 0), "NATIVE_SHAPE",
           "users and items, and negatives (bpr) or labels (bce), must hold one value a sample.");
-  for (size_t at = 0; at < samples; at++) {
-    if (at % CHECK_CHUNK == 0) run.check();
-    require(input.users[at] < input.userCount && input.items[at] < input.itemCount && (input.bce || input.negatives[at] < input.itemCount), "NATIVE_RANGE",
-            "sample " + std::to_string(at) + " names a user or an item that is not there.");
-    // NaN is refused by the comparison.
-    require(!input.bce || (input.labels[at] >= 0 && input.labels[at] <= 1), "NATIVE_RANGE", "label " + std::to_string(at) + " is not from 0 to 1.");
-  }
+  run.parallel((samples + CHECK_CHUNK - 1) / CHECK_CHUNK, [&](size_t chunk) {
+    const size_t end = std::min(samples, (chunk + 1) * CHECK_CHUNK);
+    for (size_t at = chunk * CHECK_CHUNK; at < end; at++) {
+      const bool there = input.users[at] < input.userCount && input.items[at] < input.itemCount && (input.bce || input.negatives[at] < input.itemCount);
+      // NaN is refused by the comparison.
+      const bool labelled = !input.bce || (input.labels[at] >= 0 && input.labels[at] <= 1);
+      if (there && labelled) continue;
+      throw Error{"NATIVE_RANGE", there ? "label " + std::to_string(at) + " is not from 0 to 1." : "sample " + std::to_string(at) + " names a user or an item that is not there.", ""};
+    }
+  });
   require(std::isfinite(input.regularisation) && input.regularisation >= 0, "NATIVE_RANGE", "regularisation must be finite and not negative.");
   requireFinite(input.parameters, "parameters", run);
   if (input.layers > 0) requireCsr(input.positives, input.userCount, input.itemCount, "positives", run);

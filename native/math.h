@@ -81,9 +81,62 @@ static inline double logOf(double x) {
   return exponent * LN2_HIGH + (2.0 * s * p + exponent * LN2_LOW);
 }
 
+#if !defined(__CUDACC__)  // native/cuda/device_math.h has its own
+// a * b + c with one rounding to float32. Without the instruction: the product is exact in double, so only the sum rounds
+// before the rounding to float32; where that may have landed halfway between two float32 (the low 28 bits are then zero), what it
+// lost is added by rounding to odd.
+static inline float fma32(float a, float b, float c) {
+#if defined(__FMA__) || defined(__ARM_FEATURE_FMA)
+  return __builtin_fmaf(a, b, c);
+#else
+  const double product = (double)a * (double)b, sum = product + (double)c;
+  uint64_t bits = bitsOf(sum);
+  if ((bits & 0xfffffffu) == 0) {
+    const double back = sum - product;
+    const double lost = (product - (sum - back)) + ((double)c - back);
+    // An infinite sum has no parts; a number ending in zeros takes the last bit of what lies beside it.
+    if (lost > 0.0 || lost < 0.0) bits = (lost > 0.0) == (sum > 0.0) ? bits + 1 : bits - 1;
+  }
+  return (float)fromBits(bits);
+#endif
+}
+
+static const float LOG2E_32 = 1.4426950408889634f;
+static const float LN2_HIGH_32 = 0.6931471824645996f;
+static const float LN2_LOW_32 = -1.9046542121259336e-9f;
+// Adding it moves a small whole number into the low bits of the mantissa.
+static const float SHIFTER_32 = 12582912.0f;
+// Below it e^x counts as 0.
+static const float EXP_FLOOR_32 = -64.0f;
+// e^r for |r| <= ln2 / 2, from the sixth power down; the last two coefficients are 1.
+static const float EXP_32[7] = {0.0013820689637213945f, 0.008368675597012043f, 0.04166826605796814f, 0.1666652113199234f, 0.4999999403953552f, 1.0f, 1.0f};
+
+// e^x in float32 for x of at most 88; 0 below -64.
+static inline float exp32(float x) {
+  const float shifted = fma32(x, LOG2E_32, SHIFTER_32), n = shifted - SHIFTER_32;
+  const float r = fma32(n, -LN2_LOW_32, fma32(n, -LN2_HIGH_32, x));
+  float p = EXP_32[0];
+  for (int at = 1; at < 7; at++) p = fma32(p, r, EXP_32[at]);
+  uint32_t power, bits;
+  memcpy(&power, &shifted, sizeof power);
+  memcpy(&bits, &p, sizeof bits);
+  bits += power << 23;
+  memcpy(&p, &bits, sizeof p);
+  return x < EXP_FLOOR_32 ? 0.0f : p;
+}
+#endif
+
 static inline double sigmoidOf(double x) { return 1.0 / (1.0 + expOf(-x)); }
 
 static inline double softplusOf(double x) { return (x > 0.0 ? x : 0.0) + logOf(1.0 + expOf(x > 0.0 ? -x : x)); }
+
+// Loss softplus(-x) and slope sigma(-x) of a BPR difference x, from one exponential;
+// as bprFall, bprLoss and bprSlope of src/core/math.ts.
+static inline void bprLossOf(double x, double* loss, double* slope) {
+  const double e = expOf(x > 0.0 ? -x : x);
+  *slope = (x > 0.0 ? e : 1.0) / (1.0 + e);
+  *loss = (x > 0.0 ? 0.0 : -x) + logOf(1.0 + e);
+}
 
 // base^exponent by squaring, as power() in src/native/reference/train.ts.
 static inline double powerOf(double base, uint64_t exponent) {

@@ -16,43 +16,43 @@ size_t floatPanelBytes(size_t dimension);
 void packFloatUsers(const float* rows, size_t count, size_t dimension, void* packed, ScoreGroup* facts);
 void packFloatPanel(const float* rows, size_t count, size_t dimension, void* packed, const ScorePanels* facts, size_t panel);
 uint32_t floatTile(const void* users, const ScoreGroup* group, const void* packed, const ScorePanels* facts, size_t panel, size_t dimension,
-                   const float* thresholds, void* values, void* bases);
-void floatFold(const void* values, size_t stride, size_t panels, const float* errors, const float* scales, const uint64_t* seen,
-               size_t seenStride, size_t folds, float* maxima);
-size_t floatTake(const void* values, const void* base, size_t stride, size_t panels, const float* errors, const float* scales, float threshold,
-                 const uint64_t* seen, size_t seenStride, uint32_t firstItem, const ScoreCandidates* to, size_t* count, size_t room);
+                   const float* thresholds, void* values, size_t stride, void* bases);
+void floatFold(const void* values, size_t panels, const float* errors, const float* scales, size_t folds, float* maxima);
+size_t floatTake(const void* values, const void* base, size_t panels, const float* errors, const float* scales, float threshold,
+                 uint32_t firstItem, const ScoreCandidates* to, size_t* count, size_t room);
 size_t integerUserBytes(size_t dimension);
 size_t integerPanelBytes(size_t dimension);
 void packIntegerUsers(const float* rows, size_t count, size_t dimension, void* packed, ScoreGroup* facts);
 void packIntegerPanel(const float* rows, size_t count, size_t dimension, void* packed, const ScorePanels* facts, size_t panel);
 uint32_t integerTile(const void* users, const ScoreGroup* group, const void* packed, const ScorePanels* facts, size_t panel, size_t dimension,
-                     const float* thresholds, void* values, void* bases);
-void integerFold(const void* values, size_t stride, size_t panels, const float* errors, const float* scales, const uint64_t* seen,
-                 size_t seenStride, size_t folds, float* maxima);
-size_t integerTake(const void* values, const void* base, size_t stride, size_t panels, const float* errors, const float* scales, float threshold,
-                   const uint64_t* seen, size_t seenStride, uint32_t firstItem, const ScoreCandidates* to, size_t* count, size_t room);
+                     const float* thresholds, void* values, size_t stride, void* bases);
+void integerFold(const void* values, size_t panels, const float* errors, const float* scales, size_t folds, float* maxima);
+size_t integerTake(const void* values, const void* base, size_t panels, const float* errors, const float* scales, float threshold,
+                   uint32_t firstItem, const ScoreCandidates* to, size_t* count, size_t room);
 void scoreItems(const float* user, const float* items, const uint32_t* numbers, size_t count, size_t dimension, float* scores);
 void boundPanels(const ScoreGroup* group, size_t user, const ScorePanels* facts, size_t from, size_t panels, float* errors, float* scales);
 float kthLargest(const float* values, size_t count, size_t k, size_t slack);
 size_t keepReaching(const ScoreCandidates* list, size_t count, float threshold);
-void rankCandidates(const float* scores, size_t count, uint32_t* places);
+void rankCandidates(float* scores, size_t count, uint32_t* places);
 
-void scaleRows(const float* scales, const float* input, size_t dimension, size_t from, size_t to, float* output);
-void hopRows(const uint32_t* offsets, const uint32_t* columns, const float* scales, const float* scaled, const float* base, size_t dimension,
-             size_t from, size_t to, int last, float divisor, float* output);
-void coefficients(const Batch* batch, size_t from, size_t to, const float* embeddings, size_t dimension, double* scratch, double* weights,
-                  double* losses);
-void accumulateRow(const Batch* batch, const uint32_t* references, size_t count, const double* weights, const float* embeddings,
-                   size_t dimension, double share, double* sums, float* gradient);
-void adamRows(const Step* step, const uint32_t* occurrences, const float* gradient, int sparse, size_t dimension, size_t from, size_t to,
-              float* parameters, float* first, float* second);
-void sgdRows(const Step* step, const uint32_t* occurrences, const float* gradient, int sparse, size_t dimension, size_t from, size_t to,
-             float* parameters);
+void scaleRows(const Hop* hop, const uint32_t* rows, size_t from, size_t to);
+void hopRows(const Hop* hop, const uint32_t* rows, size_t from, size_t to);
+void drawPairs(const uint32_t* users, const uint32_t* items, size_t count, uint32_t epoch, uint32_t draw, uint32_t seed, uint32_t stream,
+               uint32_t range, uint32_t* scaled, uint32_t* second);
+void userGroups(const Batch* batch, const Step* step, const Update* update, size_t from, size_t to);
+void itemGroups(const Batch* batch, const Step* step, const Update* update, size_t from, size_t to);
+void idleRows(const Update* update, size_t from, size_t to);
+void moveRows(const Update* update, const float* gradient, size_t from, size_t to);
+void hogwildSamples(const Sample* samples, size_t count, float* parameters, size_t stride, double scale, float decay, double* losses);
+double sumOfLosses(const double* losses, size_t count);
 int allFinite(const float* values, size_t count);
-void transposeKeys(const float* keys, size_t count, size_t dimension, size_t stride, double* transposed);
-void attend(const float* query, const double* transposed, const float* bias, size_t count, size_t stride, size_t dimension, size_t heads,
-            double* scratch, double* weights);
-void chooseLevels(const double* values, size_t levels, const double* best, size_t width, double* next, uint16_t* picks);
+float packKeys(const float* keys, size_t count, size_t dimension, float* packed);
+float scaleRow(const float* values, size_t count, float scale, float* scaled);
+int attendHead(const HeadShape* shape, const float* queries, size_t count, const float* packed, const float* start, float* e, float* totals);
+void mixHead(const float* e, size_t stride, float inverse, int first, float* weights);
+void poolWeights(const float* weights, size_t count, int largest, float* pooled);
+size_t topWeights(const float* row, size_t stride, size_t count, size_t k, uint64_t* scratch, float* weights, uint32_t* numbers);
+void chooseLevels(const double* values, size_t levels, const double* best, size_t low, size_t high, size_t from, size_t to, double* next);
 double spinFloats(size_t rounds, double* sink);
 double spinDoubles(size_t rounds, double* sink);
 double readBytes(const float* values, size_t count, double* sink);
@@ -70,6 +70,22 @@ size_t findAtLeast(const uint32_t* counts, size_t count, uint32_t bound, uint32_
 void subtractProduct(const Product* product);
 void solveTile(const double* l, double* c);
 size_t factorTile(double* c);
+
+// hessianProduct, conjugateGradient
+void bendUser(const CurvatureSamples* samples, size_t from, size_t to, size_t user, const double* table, size_t width, int full, int first,
+              double* scratch, double* sums);
+void bendItem(const Occurrence* occurrences, size_t count, const double* weights, const double* table, size_t width, int full, double* sums);
+void hopDoubles(const uint32_t* offsets, const uint32_t* columns, const double* scales, const double* scaled, size_t slab, const double* base,
+                size_t baseStride, size_t from, size_t to, int last, double divisor, double* output, size_t outputStride);
+double innerBlock(const double* a, const double* b, size_t count);
+void addScaled(double factor, const double* values, size_t count, double* sums);
+void scaleAndAdd(double factor, const double* values, size_t count, double* sums);
+
+// kmeans
+enum { PANEL_POINTS = 2 * LANES };
+void packPoints(const double* points, size_t count, size_t dimension, double* panel);
+void assignPanel(const double* panel, const double* centroids, size_t first, size_t last, size_t dimension, uint64_t* labels, double* distances);
+void addRows(const double* points, const uint32_t* members, size_t count, size_t dimension, size_t columns, double* sums);
 
 }  // namespace CRAGRU_ISA_NAMESPACE
 }  // namespace cpu

@@ -7,9 +7,9 @@ namespace cpu {
 namespace CRAGRU_ISA_NAMESPACE {
 static const ScoreBlocks SCORE_BLOCKS = {
     PANEL_ITEMS,
-    {floatUserBytes, floatPanelBytes, packFloatUsers, packFloatPanel, floatTile, floatFold, floatTake},
+    {floatUserBytes, floatPanelBytes, packFloatUsers, packFloatPanel, floatTile, 0x7fc00000u, floatFold, floatTake},
 #if defined(__AVX512VNNI__)
-    {integerUserBytes, integerPanelBytes, packIntegerUsers, packIntegerPanel, integerTile, integerFold, integerTake},
+    {integerUserBytes, integerPanelBytes, packIntegerUsers, packIntegerPanel, integerTile, 0x80000000u, integerFold, integerTake},
 #else
     {},
 #endif
@@ -19,21 +19,28 @@ static const ScoreBlocks SCORE_BLOCKS = {
     keepReaching,
     rankCandidates,
 };
+static const CurvatureBlocks CURVATURE_BLOCKS = {bendUser, bendItem, hopDoubles, innerBlock, addScaled, scaleAndAdd};
+static const KMeansBlocks KMEANS_BLOCKS = {PANEL_POINTS, packPoints, assignPanel, addRows};
 }  // namespace CRAGRU_ISA_NAMESPACE
 
 extern const Blocks CRAGRU_JOIN(blocks_, ISA);
 const Blocks CRAGRU_JOIN(blocks_, ISA) = {
     CRAGRU_QUOTE(ISA),
     CRAGRU_ISA_NAMESPACE::SCORE_BLOCKS,
+    {CRAGRU_ISA_NAMESPACE::packKeys, CRAGRU_ISA_NAMESPACE::scaleRow, CRAGRU_ISA_NAMESPACE::attendHead, CRAGRU_ISA_NAMESPACE::mixHead,
+     CRAGRU_ISA_NAMESPACE::poolWeights, CRAGRU_ISA_NAMESPACE::topWeights},
+    CRAGRU_ISA_NAMESPACE::CURVATURE_BLOCKS,
+    CRAGRU_ISA_NAMESPACE::KMEANS_BLOCKS,
     CRAGRU_ISA_NAMESPACE::scaleRows,
     CRAGRU_ISA_NAMESPACE::hopRows,
-    CRAGRU_ISA_NAMESPACE::coefficients,
-    CRAGRU_ISA_NAMESPACE::accumulateRow,
-    CRAGRU_ISA_NAMESPACE::adamRows,
-    CRAGRU_ISA_NAMESPACE::sgdRows,
+    CRAGRU_ISA_NAMESPACE::drawPairs,
+    CRAGRU_ISA_NAMESPACE::userGroups,
+    CRAGRU_ISA_NAMESPACE::itemGroups,
+    CRAGRU_ISA_NAMESPACE::idleRows,
+    CRAGRU_ISA_NAMESPACE::moveRows,
+    CRAGRU_ISA_NAMESPACE::hogwildSamples,
+    CRAGRU_ISA_NAMESPACE::sumOfLosses,
     CRAGRU_ISA_NAMESPACE::allFinite,
-    CRAGRU_ISA_NAMESPACE::transposeKeys,
-    CRAGRU_ISA_NAMESPACE::attend,
     CRAGRU_ISA_NAMESPACE::chooseLevels,
     CRAGRU_ISA_NAMESPACE::spinFloats,
     CRAGRU_ISA_NAMESPACE::spinDoubles,

@@ -5,59 +5,52 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "attention.h"
+#include "curvature.h"
 #include "gram.h"
+#include "kmeans.h"
 #include "linear.h"
+#include "hop_data.h"
 #include "score.h"
+#include "train_data.h"
 
 namespace cragru {
 namespace cpu {
 
-// Samples of one batch, and where a gradient reads: rows are numbers in the stacked table.
-struct Batch {
-  const uint32_t* users;
-  const uint32_t* positives;  // stacked row of the positive item
-  const uint32_t* negatives;  // stacked row of the negative item
-  size_t count;
-};
-
-struct Step {
-  double rate;          // Adam: bias-corrected learning rate; SGD: learning rate
-  double regularisation;  // L2 weight times share of the batch
-};
-
 struct Blocks {
   const char* name;
   ScoreBlocks score;
+  AttentionBlocks attention;
+  CurvatureBlocks curvature;
+  KMeansBlocks kmeans;
 
-  // output[at] = scale of its row * input[at] for rows from .. to.
-  void (*scaleRows)(const float* scales, const float* input, size_t dimension, size_t from, size_t to, float* output);
-  // t = base + scale * (sum of the neighbours' scaled rows); then output = last ? t / divisor : scale * t.
-  void (*hopRows)(const uint32_t* offsets, const uint32_t* columns, const float* scales, const float* scaled, const float* base,
-                  size_t dimension, size_t from, size_t to, int last, float divisor, float* output);
+  // For rows[from .. to), or rows from .. to where `rows` is null. The first operands: next = scale * base.
+  void (*scaleRows)(const Hop* hop, const uint32_t* rows, size_t from, size_t to);
+  // t = base + scale * (sum of the neighbours' operands); then output = t / divisor, or next = scale * t.
+  void (*hopRows)(const Hop* hop, const uint32_t* rows, size_t from, size_t to);
 
-  // For samples from .. to: weights = sigmoid(-x), losses = softplus(-x). scratch [8 * dimension].
-  void (*coefficients)(const Batch* batch, size_t from, size_t to, const float* embeddings, size_t dimension, double* scratch,
-                       double* weights, double* losses);
-  // gradient row = float32(share * sum over references of one row); a reference is 4 * sample + role (0 user, 1 positive,
-  // 2 negative). sums [dimension] is scratch.
-  void (*accumulateRow)(const Batch* batch, const uint32_t* references, size_t count, const double* weights, const float* embeddings,
-                        size_t dimension, double share, double* sums, float* gradient);
-  // One optimiser step for rows from .. to. gradient rows of unused rows (sparse and occurrences 0) are not read.
-  void (*adamRows)(const Step* step, const uint32_t* occurrences, const float* gradient, int sparse, size_t dimension, size_t from, size_t to,
-                   float* parameters, float* first, float* second);
-  void (*sgdRows)(const Step* step, const uint32_t* occurrences, const float* gradient, int sparse, size_t dimension, size_t from, size_t to,
-                  float* parameters);
+  // Philox of stream (seed, stream) at counters (users[n], items[n], epoch, draw): scaled = high half of lane 0 * range, second =
+  // lane 1 (not written when null).
+  void (*drawPairs)(const uint32_t* users, const uint32_t* items, size_t count, uint32_t epoch, uint32_t draw, uint32_t seed,
+                    uint32_t stream, uint32_t range, uint32_t* scaled, uint32_t* second);
+  // The first half of a step for user groups from .. to: losses and weights of their samples, copies of their rows, their gradients
+  // and moves. The second half moves the items, when all users are done.
+  void (*userGroups)(const Batch* batch, const Step* step, const Update* update, size_t from, size_t to);
+  void (*itemGroups)(const Batch* batch, const Step* step, const Update* update, size_t from, size_t to);
+  // Adam's idle steps of rows from .. to before the first step of the window that reads them.
+  void (*idleRows)(const Update* update, size_t from, size_t to);
+  // One step of rows from .. to on a gradient for every row; forgets KEEP_GRADIENT's rows and occurrences.
+  void (*moveRows)(const Update* update, const float* gradient, size_t from, size_t to);
+  // Sequential SGD, sample after sample, at most 65,000; losses [count]. Threads may race on rows.
+  void (*hogwildSamples)(const Sample* samples, size_t count, float* parameters, size_t stride, double scale, float decay, double* losses);
+  // Eight sums and their tree, as dot.
+  double (*sumOfLosses)(const double* losses, size_t count);
   // 1 when every value is finite.
   int (*allFinite)(const float* values, size_t count);
 
-  // keys [count, dimension] -> transposed [dimension][stride] doubles, padded with zeros; stride is a multiple of 8.
-  void (*transposeKeys)(const float* keys, size_t count, size_t dimension, size_t stride, double* transposed);
-  // Mean over heads of one query's attention -> weights [stride]. scratch [heads * stride + heads].
-  void (*attend)(const float* query, const double* transposed, const float* bias, size_t count, size_t stride, size_t dimension,
-                 size_t heads, double* scratch, double* weights);
-
-  // One category of the dynamic program: next[w] and picks[w] for w 0 .. width - 1. best[-levels .. -1] must be readable.
-  void (*chooseLevels)(const double* values, size_t levels, const double* best, size_t width, double* next, uint16_t* picks);
+  // One category of the dynamic program: next[w - from] for w from .. to - 1. best[w - low] holds the totals of the weights low to
+  // high before it, -infinity for 32 weights on either side; next may be written up to a block of 32 beyond its end.
+  void (*chooseLevels)(const double* values, size_t levels, const double* best, size_t low, size_t high, size_t from, size_t to, double* next);
 
   // Loops at the roof (roofs.cpp): operations done, operations done, bytes read.
   double (*spinFloats)(size_t rounds, double* sink);

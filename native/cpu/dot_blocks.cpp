@@ -13,6 +13,11 @@ struct Eight {
 
 static inline Eight loadEight(const float* from) {
   Eight value;
+#if defined(__AVX512F__)
+  // gcc 12 converts by halves otherwise.
+  value.part[0] = _mm512_cvtps_pd(_mm256_loadu_ps(from));
+  return value;
+#endif
   for (int p = 0; p < PARTS; p++) {
     Floats floats;
     memcpy(&floats, from + p * LANES, sizeof floats);
@@ -55,30 +60,53 @@ double dotRows(const float* a, const float* b, size_t dimension) {
   return treeSum(sums);
 }
 
-// Four items at a time share the user's loads.
+// Rows of a list lie anywhere in memory: ask for those of the time after next.
+static inline void prefetchRow(const float* row, size_t dimension) {
+  const size_t bytes = dimension * sizeof(float) < 512 ? dimension * sizeof(float) : 512;
+  for (size_t at = 0; at < bytes; at += 64) __builtin_prefetch((const char*)row + at);
+}
+
+#if defined(__AVX512F__)
+enum { TOGETHER = 8 };
+
+// treeSum of eight items at once, in order: halves, then quarters, then neighbours of eight vectors meet in one.
+static inline __m512d treeSums(const __m512d* s) {
+  const __m512d ab = _mm512_add_pd(_mm512_shuffle_f64x2(s[0], s[2], 0x44), _mm512_shuffle_f64x2(s[0], s[2], 0xee));
+  const __m512d cd = _mm512_add_pd(_mm512_shuffle_f64x2(s[4], s[6], 0x44), _mm512_shuffle_f64x2(s[4], s[6], 0xee));
+  const __m512d ef = _mm512_add_pd(_mm512_shuffle_f64x2(s[1], s[3], 0x44), _mm512_shuffle_f64x2(s[1], s[3], 0xee));
+  const __m512d gh = _mm512_add_pd(_mm512_shuffle_f64x2(s[5], s[7], 0x44), _mm512_shuffle_f64x2(s[5], s[7], 0xee));
+  const __m512d even = _mm512_add_pd(_mm512_shuffle_f64x2(ab, cd, 0x88), _mm512_shuffle_f64x2(ab, cd, 0xdd));
+  const __m512d odd = _mm512_add_pd(_mm512_shuffle_f64x2(ef, gh, 0x88), _mm512_shuffle_f64x2(ef, gh, 0xdd));
+  return _mm512_add_pd(_mm512_unpacklo_pd(even, odd), _mm512_unpackhi_pd(even, odd));
+}
+#else
+enum { TOGETHER = 4 };
+#endif
+
+// TOGETHER items share the user's loads.
 void scoreItems(const float* user, const float* items, const uint32_t* numbers, size_t count, size_t dimension, float* scores) {
   const size_t whole = dimension & ~(size_t)7;
   size_t at = 0;
-  for (; at + 4 <= count; at += 4) {
-    const float* rows[4];
-    Eight sums[4] = {};
-    for (int i = 0; i < 4; i++) {
+  for (; at + TOGETHER <= count; at += TOGETHER) {
+    const float* rows[TOGETHER];
+    for (size_t i = 0; i < TOGETHER; i++) {
       rows[i] = items + (numbers ? numbers[at + i] : at + i) * dimension;
-      // The rows after the next four: lists of candidates jump through memory.
-      if (numbers && at + i + 8 < count) {
-        const char* ahead = (const char*)(items + numbers[at + i + 8] * dimension);
-        for (size_t line = 0; line < dimension * sizeof(float) && line < 512; line += 64) __builtin_prefetch(ahead + line);
-      }
+      if (numbers && at + i + 2 * TOGETHER < count) prefetchRow(items + numbers[at + i + 2 * TOGETHER] * dimension, dimension);
     }
+    Eight sums[TOGETHER] = {};
     for (size_t d = 0; d < whole; d += 8) {
       const Eight value = loadEight(user + d);
-      for (int i = 0; i < 4; i++) addProducts(&sums[i], value, loadEight(rows[i] + d));
+      for (int i = 0; i < TOGETHER; i++) addProducts(&sums[i], value, loadEight(rows[i] + d));
     }
     if (whole < dimension) {
       const Eight value = loadRest(user + whole, dimension - whole);
-      for (int i = 0; i < 4; i++) addProducts(&sums[i], value, loadRest(rows[i] + whole, dimension - whole));
+      for (int i = 0; i < TOGETHER; i++) addProducts(&sums[i], value, loadRest(rows[i] + whole, dimension - whole));
     }
-    for (int i = 0; i < 4; i++) scores[at + i] = (float)treeSum(sums[i]);
+#if defined(__AVX512F__)
+    _mm256_storeu_ps(scores + at, _mm512_cvtpd_ps(treeSums((const __m512d*)sums)));
+#else
+    for (int i = 0; i < TOGETHER; i++) scores[at + i] = (float)treeSum(sums[i]);
+#endif
   }
   for (; at < count; at++) scores[at] = (float)dotRows(user, items + (numbers ? numbers[at] : at) * dimension, dimension);
 }

@@ -5,41 +5,42 @@ namespace cragru {
 namespace cpu {
 namespace CRAGRU_ISA_NAMESPACE {
 
-void chooseLevels(const double* values, size_t levels, const double* best, size_t width, double* next, uint16_t* picks) {
-  const double nothing = -__builtin_inf();
-  size_t w = 0;
-  for (; w + 2 * LANES <= width; w += 2 * LANES) {
-    Doubles most0 = everyLane(nothing), most1 = most0;
-    Doubles pick0 = everyLane(0.0), pick1 = pick0, level = pick0;
-    for (size_t x = 1; x <= levels; x++) {
-      level = level + 1.0;
-      const Doubles value = everyLane(values[x - 1]);
-      const Doubles sum0 = loadDoubles(best + w - x) + value, sum1 = loadDoubles(best + w + LANES - x) + value;
-      pick0 = sum0 > most0 ? level : pick0;
-      most0 = sum0 > most0 ? sum0 : most0;
-      pick1 = sum1 > most1 ? level : pick1;
-      most1 = sum1 > most1 ? sum1 : most1;
-    }
-    storeDoubles(next + w, most0);
-    storeDoubles(next + w + LANES, most1);
-    for (size_t lane = 0; lane < LANES; lane++) {
-      picks[w + lane] = (uint16_t)pick0[lane];
-      picks[w + LANES + lane] = (uint16_t)pick1[lane];
-    }
+// The first operand only where it is greater: of equal values, 0 and -0 among them, the second stays.
+static inline Doubles greater(Doubles value, Doubles most) {
+#if defined(__AVX512F__)
+  return _mm512_max_pd(value, most);
+#elif defined(__AVX2__)
+  return _mm256_max_pd(value, most);
+#elif defined(__x86_64__)
+  return _mm_max_pd(value, most);
+#else
+  return value > most ? value : most;
+#endif
+}
+
+// VECTORS vectors of weights from w on -> next. best stands at the lowest reachable weight.
+template <size_t VECTORS>
+static inline void chooseVectors(const double* values, ptrdiff_t levels, const double* best, ptrdiff_t low, ptrdiff_t high, ptrdiff_t w, double* next) {
+  Doubles most[VECTORS];
+#pragma GCC unroll 4
+  for (size_t v = 0; v < VECTORS; v++) most[v] = everyLane(-__builtin_inf());
+  // Other levels start from weights that are not reachable, whatever the lane.
+  const ptrdiff_t farthest = w + (ptrdiff_t)(VECTORS * LANES) - 1 - low, end = farthest < levels ? farthest : levels;
+  for (ptrdiff_t level = w - high > 1 ? w - high : 1; level <= end; level++) {
+    const Doubles value = everyLane(values[level - 1]);
+#pragma GCC unroll 4
+    for (size_t v = 0; v < VECTORS; v++) most[v] = greater(loadDoubles(best + (w - level - low) + (ptrdiff_t)(v * LANES)) + value, most[v]);
   }
-  for (; w < width; w++) {
-    double most = nothing;
-    uint16_t pick = 0;
-    for (size_t x = 1; x <= levels; x++) {
-      const double sum = best[(ptrdiff_t)w - (ptrdiff_t)x] + values[x - 1];
-      if (sum > most) {
-        most = sum;
-        pick = (uint16_t)x;
-      }
-    }
-    next[w] = most;
-    picks[w] = pick;
-  }
+#pragma GCC unroll 4
+  for (size_t v = 0; v < VECTORS; v++) storeDoubles(next + v * LANES, most[v]);
+}
+
+void chooseLevels(const double* values, size_t levels, const double* best, size_t low, size_t high, size_t from, size_t to, double* next) {
+  const ptrdiff_t count = (ptrdiff_t)(to - from), first = (ptrdiff_t)from, top = (ptrdiff_t)levels, least = (ptrdiff_t)low, most = (ptrdiff_t)high;
+  ptrdiff_t at = 0;
+  for (; at + 3 * LANES < count; at += 4 * LANES) chooseVectors<4>(values, top, best, least, most, first + at, next + at);
+  for (; at + LANES < count; at += 2 * LANES) chooseVectors<2>(values, top, best, least, most, first + at, next + at);
+  for (; at < count; at += LANES) chooseVectors<1>(values, top, best, least, most, first + at, next + at);
 }
 
 }  // namespace CRAGRU_ISA_NAMESPACE

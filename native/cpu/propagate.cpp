@@ -1,6 +1,6 @@
 // S E0 in Horner form, T <- E0 + A~ T; the recipe stands in src/native/reference/propagate.ts. T itself is only written at
-// the end: a hop reads the scaled rows Z = s T and writes the next ones.
-#include <cmath>
+// the end: a hop reads the operands Z = s T and writes the next ones.
+#include <algorithm>
 #include <cstring>
 
 #include "graph.h"
@@ -8,69 +8,196 @@
 namespace cragru {
 namespace cpu {
 
-Graph buildGraph(const Csr& positives, size_t userCount, size_t itemCount) {
-  Graph graph;
-  const size_t edges = positives.columns.size();
-  graph.rows = userCount + itemCount;
-  graph.offsets.assign(graph.rows + 1, 0);
-  graph.columns.resize(2 * edges);
-  for (size_t user = 0; user <= userCount; user++) graph.offsets[user] = positives.offsets[user];
-  for (size_t edge = 0; edge < edges; edge++) {
-    graph.columns[edge] = uint32_t(userCount + positives.columns[edge]);
-    graph.offsets[graph.columns[edge] + 1]++;
-  }
-  for (size_t row = userCount; row < graph.rows; row++) graph.offsets[row + 1] += graph.offsets[row];
-  std::vector<uint32_t> next(graph.offsets.begin() + ptrdiff_t(userCount), graph.offsets.end() - 1);
-  for (size_t user = 0; user < userCount; user++) {
-    for (size_t edge = positives.offsets[user]; edge < positives.offsets[user + 1]; edge++) graph.columns[next[positives.columns[edge]]++] = uint32_t(user);
-  }
-  graph.scales.resize(graph.rows);
-  for (size_t row = 0; row < graph.rows; row++) {
-    const uint32_t degree = graph.offsets[row + 1] - graph.offsets[row];
-    graph.scales[row] = degree > 0 ? float(1.0 / std::sqrt(double(degree))) : 0.0f;
-  }
-  // About 8,192 edges a chunk: tens of microseconds.
-  graph.bounds.push_back(0);
-  size_t weight = 0;
-  for (size_t row = 0; row < graph.rows; row++) {
-    weight += 4 + graph.offsets[row + 1] - graph.offsets[row];
-    if (weight >= 8192 || row + 1 == graph.rows) {
-      graph.bounds.push_back(uint32_t(row + 1));
-      weight = 0;
-    }
-  }
-  return graph;
+namespace {
+// About this many cache lines read in a chunk: tens of microseconds.
+constexpr size_t CHUNK_LINES = 32768;
+// Selected rows are grown by their neighbours while that leaves at most this part of all rows.
+constexpr size_t SMALL_PART = 4;
+
+void check(const void* run) { static_cast<const Run*>(run)->check(); }
+}  // namespace
+
+Propagation::Propagation(const Graph& graph, size_t stride, size_t layers, bool bf16) : graph_(graph), stride_(stride), layers_(layers), bf16_(bf16) {
+  const size_t bytes = graph.rows * stride * (bf16 ? 2 : 4);
+  if (layers > 0) operands_.need(bytes);
+  if (layers > 1) next_.need(bytes);
 }
 
-Propagation::Propagation(const Graph& graph, size_t dimension, size_t layers) : graph_(graph), dimension_(dimension), layers_(layers) {
-  if (layers > 0) scaled_.resize(graph.rows * dimension);
-  if (layers > 1) nextScaled_.resize(graph.rows * dimension);
+void Propagation::beginSelection() {
+  if (levels_.empty()) levels_.assign(graph_.rows + 3, OUTSIDE);
+  for (const uint32_t row : list_) levels_[row] = OUTSIDE;
+  list_.clear();
+}
+
+void Propagation::endSelection(Run& run) {
+  order(0, 0);
+  selectedUsers_ = size_t(std::lower_bound(list_.begin(), list_.end(), graph_.userCount) - list_.begin());
+  selectedEdges_[0] = selectedEdges_[1] = 0;
+  for (const uint32_t row : list_) selectedEdges_[row >= graph_.userCount] += graph_.degree(row);
+  ends_.assign(1, list_.size());
+  while (ends_.size() <= layers_ && ends_.size() < OUTSIDE) {
+    size_t most = list_.size();
+    for (const uint32_t row : list_) most += graph_.degree(row);
+    if (most > graph_.rows / SMALL_PART) break;
+    grow(run);
+  }
+  bounds_.clear();
+  boundStarts_.clear();
+  for (const size_t end : ends_) {
+    boundStarts_.push_back(bounds_.size());
+    bounds_.push_back(0);
+    size_t lines = 0;
+    for (size_t at = 0; at < end; at++) {
+      lines += (4 + graph_.degree(list_[at])) * stride_ / 16;
+      if (lines < CHUNK_LINES && at + 1 < end) continue;
+      bounds_.push_back(uint32_t(at + 1));
+      lines = 0;
+    }
+  }
+  boundStarts_.push_back(bounds_.size());
+}
+
+// In order the two sides do not compete for the cache, and the processor reads columns ahead.
+void Propagation::order(size_t from, uint8_t level) {
+  const size_t count = list_.size() - from;
+  if (graph_.rows / 16 > count) return std::sort(list_.begin() + ptrdiff_t(from), list_.end());
+  list_.push_back(0);
+  size_t at = from;
+  for (size_t row = 0; row < graph_.rows; row++) {
+    list_[at] = uint32_t(row);
+    at += levels_[row] == level;
+  }
+  list_.pop_back();
+}
+
+void Propagation::grow(Run& run) {
+  const uint8_t level = uint8_t(ends_.size());
+  size_t edges = 0;
+  for (size_t at = 0, end = list_.size(); at < end; at++) {
+    const uint32_t row = list_[at];
+    for (size_t edge = graph_.offsets[row]; edge < graph_.offsets[row + 1]; edge++) {
+      const uint32_t neighbour = graph_.columns[edge];
+      if (levels_[neighbour] == OUTSIDE) {
+        levels_[neighbour] = level;
+        list_.push_back(neighbour);
+      }
+      if (++edges % 65536 == 0) run.check();
+    }
+  }
+  order(ends_.back(), level);
+  ends_.push_back(list_.size());
+}
+
+// Of the operands of users (0) or items (1) in the first hop backwards: testing a neighbour costs about as much as reading a line of its row.
+bool Propagation::worthLeavingOut(size_t side) const {
+  const double live = double(selectedEdges_[side]) / (double(graph_.columns.size() - READ_AHEAD) / 2 + 1);
+  const double lines = double(stride_ * (bf16_ ? 2 : 4)) / 64;
+  return (1 - live) * lines > 1;
+}
+
+Propagation::Part Propagation::part(size_t level) const {
+  if (!followed(level)) return {nullptr, graph_.bounds.data(), graph_.bounds.size() - 1};
+  return {list_.data(), bounds_.data() + boundStarts_[level], boundStarts_[level + 1] - boundStarts_[level] - 1};
+}
+
+Hop Propagation::open(const float* input, Run& run) {
+  Hop hop = {};
+  hop.offsets = graph_.offsets.data();
+  hop.columns = graph_.columns.data();
+  hop.scales = graph_.scales.data();
+  hop.stride = stride_;
+  hop.userCount = graph_.userCount;
+  hop.bf16 = bf16_;
+  hop.base = input;
+  hop.divisor = float(layers_ + 1);
+  hop.check = check;
+  hop.run = &run;
+  return hop;
+}
+
+void Propagation::scale(Hop& hop, const uint32_t* rows, size_t from, size_t to, Run& run) {
+  const size_t size = std::max<size_t>(1, CHUNK_LINES / 8 * 16 / stride_);
+  hop.next = operands_.data();
+  run.parallel((to - from + size - 1) / size, [&](size_t chunk) {
+    run.blocks.scaleRows(&hop, rows, from + chunk * size, std::min(to, from + (chunk + 1) * size));
+  });
+}
+
+// Odd hops read operands_ and write next_.
+void Propagation::hop(Hop& hop, Part part, size_t number, float* output, Run& run) {
+  const bool odd = number % 2 == 1;
+  hop.operands = odd ? operands_.data() : next_.data();
+  hop.next = odd ? next_.data() : operands_.data();
+  hop.output = number == layers_ ? output : nullptr;
+  run.parallel(part.chunks, [&](size_t chunk) { run.blocks.hopRows(&hop, part.rows, part.bounds[chunk], part.bounds[chunk + 1]); });
 }
 
 void Propagation::apply(const float* input, float* output, Run& run) {
   if (layers_ == 0) {
-    std::memcpy(output, input, graph_.rows * dimension_ * sizeof(float));
+    std::memcpy(output, input, graph_.rows * stride_ * sizeof(float));
     return;
   }
-  const size_t chunks = graph_.bounds.size() - 1;
-  run.parallel(chunks, [&](size_t chunk) {
-    run.blocks.scaleRows(graph_.scales.data(), input, dimension_, graph_.bounds[chunk], graph_.bounds[chunk + 1], scaled_.data());
-  });
-  for (size_t layer = 1; layer <= layers_; layer++) {
-    const bool last = layer == layers_;
-    float* to = last ? output : nextScaled_.data();
-    run.parallel(chunks, [&](size_t chunk) {
-      run.blocks.hopRows(graph_.offsets.data(), graph_.columns.data(), graph_.scales.data(), scaled_.data(), input, dimension_,
-                         graph_.bounds[chunk], graph_.bounds[chunk + 1], last, float(layers_ + 1), to);
-    });
-    if (!last) scaled_.swap(nextScaled_);
+  Hop hop = open(input, run);
+  scale(hop, nullptr, 0, graph_.rows, run);
+  const Part all = {nullptr, graph_.bounds.data(), graph_.bounds.size() - 1};
+  for (size_t number = 1; number <= layers_; number++) this->hop(hop, all, number, output, run);
+}
+
+void Propagation::forward(const float* input, float* output, Run& run) {
+  if (layers_ == 0) {
+    for (size_t at = 0; at < ends_[0]; at++) std::memcpy(output + list_[at] * stride_, input + list_[at] * stride_, stride_ * sizeof(float));
+    return;
+  }
+  Hop hop = open(input, run);
+  if (followed(layers_)) scale(hop, list_.data(), 0, ends_[layers_], run);
+  else scale(hop, nullptr, 0, graph_.rows, run);
+  for (size_t number = 1; number <= layers_; number++) this->hop(hop, part(layers_ - number), number, output, run);
+}
+
+void Propagation::backward(const float* input, float* output, Run& run) {
+  if (layers_ == 0) {
+    std::memcpy(output, input, graph_.rows * stride_ * sizeof(float));
+    return;
+  }
+  Hop hop = open(input, run);
+  for (size_t side = 0; side < 2; side++) {
+    const bool leaveOut = worthLeavingOut(side);
+    hop.levels[1 - side] = leaveOut ? levels_.data() : nullptr;
+    if (leaveOut) scale(hop, list_.data(), side == 0 ? 0 : selectedUsers_, side == 0 ? selectedUsers_ : ends_[0], run);
+    else scale(hop, nullptr, side == 0 ? 0 : graph_.userCount, side == 0 ? graph_.userCount : graph_.rows, run);
+  }
+  for (size_t number = 1; number <= layers_; number++) {
+    // What stands outside of B(number - 1) are operands of earlier calls.
+    if (number > 1) hop.levels[0] = hop.levels[1] = followed(number - 1) ? levels_.data() : nullptr;
+    hop.limit = uint8_t(number);
+    const Part rows = part(number);
+    if (number == layers_ && rows.rows) std::memset(output, 0, graph_.rows * stride_ * sizeof(float));
+    this->hop(hop, rows, number, output, run);
   }
 }
 
 std::vector<float> propagate(const Propagate& input, Run& run) {
-  const Graph graph = buildGraph(input.positives, input.userCount, input.itemCount);
-  std::vector<float> output(input.parameters.size());
-  Propagation(graph, input.dimension, input.layers).apply(input.parameters.data(), output.data(), run);
+  const Graph graph = buildGraph(input.positives, input.userCount, input.itemCount, run);
+  const size_t dimension = input.dimension, stride = (dimension + ROW_FLOATS - 1) / ROW_FLOATS * ROW_FLOATS, rows = graph.rows;
+  std::vector<float> output(rows * dimension);
+  Propagation propagation(graph, stride, input.layers, input.bf16);
+  if (stride == dimension) {
+    propagation.apply(input.parameters.data(), output.data(), run);
+    return output;
+  }
+  // Rows padded with zeros.
+  Buffer<float> table(rows * stride), result(rows * stride);
+  const auto forRows = [&](auto body) {
+    run.parallel(graph.bounds.size() - 1, [&](size_t chunk) {
+      for (size_t row = graph.bounds[chunk]; row < graph.bounds[chunk + 1]; row++) body(row);
+    });
+  };
+  forRows([&](size_t row) {
+    std::memcpy(table.data() + row * stride, input.parameters.data() + row * dimension, dimension * sizeof(float));
+    std::memset(table.data() + row * stride + dimension, 0, (stride - dimension) * sizeof(float));
+  });
+  propagation.apply(table.data(), result.data(), run);
+  forRows([&](size_t row) { std::memcpy(output.data() + row * dimension, result.data() + row * stride, dimension * sizeof(float)); });
   return output;
 }
 

@@ -20,9 +20,9 @@ constexpr size_t DEPTH = 8;
 size_t triangle(size_t row) { return row * (row + 1) / 2; }
 
 // A + sum of weighted outer products, in the packed triangle itself.
-class Update {
+class Updater {
  public:
-  Update(RankUpdate& input, Run& run) : input_(input), run_(run), size_(input.size), rows_((size_ + TILE - 1) / TILE) {}
+  Updater(RankUpdate& input, Run& run) : input_(input), run_(run), size_(input.size), rows_((size_ + TILE - 1) / TILE) {}
 
   void apply() {
     const size_t rank = input_.weights.size(), most = DEPTH * TILE;
@@ -126,7 +126,7 @@ class Update {
 
 }  // namespace
 
-void rankUpdate(RankUpdate& input, Run& run) { Update(input, run).apply(); }
+void rankUpdate(RankUpdate& input, Run& run) { Updater(input, run).apply(); }
 
 }  // namespace cpu
 }  // namespace cragru

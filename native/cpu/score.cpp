@@ -30,10 +30,28 @@ constexpr double TRIAL_SHARE = 1.0 / 12;
 // Products of norms up to here keep the passes inside the finite numbers.
 constexpr double SAFE_PRODUCT = 0x1p120;
 
+// Memory on cache lines, not cleared; kept when it is large enough.
+class Lines {
+ public:
+  void reserve(size_t bytes) {
+    if (bytes <= bytes_) return;
+    memory_.reset(new uint8_t[bytes + 64]);
+    bytes_ = bytes;
+  }
+  template <class T>
+  T* as() const {
+    return reinterpret_cast<T*>((reinterpret_cast<uintptr_t>(memory_.get()) + 63) & ~uintptr_t(63));
+  }
+
+ private:
+  std::unique_ptr<uint8_t[]> memory_;
+  size_t bytes_ = 0;
+};
+
 // Users that walk over the items together.
 struct Block {
   size_t from = 0, to = 0;
-  std::vector<uint8_t> users;  // packed groups
+  Lines users;  // packed groups
   std::vector<ScoreGroup> groups;
   std::vector<UserList> lists;
   std::vector<float> thresholds;
@@ -45,8 +63,7 @@ struct Block {
 // What one thread needs, kept between blocks.
 struct Workspace {
   Block block;
-  std::vector<uint32_t> values;
-  std::vector<uint64_t> seen;
+  Lines values;
   std::vector<float> errors, scales, maxima;
   ListScratch scratch;
 };
@@ -55,7 +72,7 @@ struct Workspace {
 struct Slab {
   size_t firstPanel = 0, lastPanel = 0;
   const ScorePass* pass = nullptr;
-  std::vector<uint8_t> panels;
+  Lines panels;
   std::vector<double> facts;
   ScorePanels at{};
   double norm = 0;
@@ -68,6 +85,8 @@ class Scorer {
     result_.scores.assign(input.userRows * input.k, -std::numeric_limits<float>::infinity());
     panels_ = (input.itemCount + blocks_.panelItems - 1) / blocks_.panelItems;
     openingPanels_ = std::min(panels_, OPENING_ITEMS / blocks_.panelItems);
+    // The n-th chunk of a catalogue holds about k / n candidates.
+    openingEnd_ = openingPanels_ * std::max<size_t>(1, input.k / 5);
     // Each panel of the opening is a lane of maxima: enough of them that the k-th largest maximum is close to the k-th score.
     folds_ = std::min(openingPanels_, 5 * input.k / blocks_.panelItems + 2);
   }
@@ -130,14 +149,14 @@ class Scorer {
     slab_.lastPanel = std::min(panels_, firstPanel + slabPanels(pass));
     slab_.pass = &pass;
     const size_t count = slab_.lastPanel - firstPanel;
-    slab_.panels.resize(count * bytes);
+    slab_.panels.reserve(count * bytes);
     slab_.facts.resize(count * 4);
     slab_.at = {slab_.facts.data(), slab_.facts.data() + count, slab_.facts.data() + 2 * count, slab_.facts.data() + 3 * count};
     run_.parallel((count + 15) / 16, [&](size_t chunk) {
       for (size_t panel = chunk * 16; panel < std::min(count, (chunk + 1) * 16); panel++) {
         const size_t item = (firstPanel + panel) * blocks_.panelItems;
         pass.packPanel(input_.items.data() + item * input_.dimension, std::min(blocks_.panelItems, input_.itemCount - item), input_.dimension,
-                       slab_.panels.data() + panel * bytes, &slab_.at, panel);
+                       slab_.panels.as<uint8_t>() + panel * bytes, &slab_.at, panel);
       }
     });
     slab_.norm = *std::max_element(slab_.at.norm, slab_.at.norm + count);
@@ -156,16 +175,20 @@ class Scorer {
     }
     if (!pass) return;
     block.groups.resize(groups);
-    block.users.resize(groups * pass->userBytes(input_.dimension));
+    block.users.reserve(groups * pass->userBytes(input_.dimension));
     block.thresholds.assign(groups * SCORE_GROUP, std::numeric_limits<float>::infinity());
     for (size_t group = 0; group < groups; group++) {
       const size_t user = group * SCORE_GROUP;
       pass->packUsers(input_.users.data() + (from + user) * input_.dimension, std::min<size_t>(SCORE_GROUP, count - user), input_.dimension,
-                      block.users.data() + group * pass->userBytes(input_.dimension), &block.groups[group]);
+                      block.users.as<uint8_t>() + group * pass->userBytes(input_.dimension), &block.groups[group]);
     }
     for (size_t user = 0; user < count; user++) {
       if (reach(block, user) > 0) block.thresholds[user] = -std::numeric_limits<float>::infinity();
     }
+  }
+
+  static void prefetch(const uint8_t* from, size_t bytes) {
+    for (size_t at = 0; at < bytes; at += 64) __builtin_prefetch(from + at, 0, 2);
   }
 
   static double reach(const Block& block, size_t user) { return block.groups[user / SCORE_GROUP].reach[user % SCORE_GROUP]; }
@@ -180,73 +203,78 @@ class Scorer {
   void walk(Block& block, const ScorePass& pass, Workspace& space) {
     size_t panel = 0;
     const size_t panels = slab_.lastPanel - slab_.firstPanel;
-    if (slab_.firstPanel == 0) {
-      for (size_t user = 0; user < block.lists.size(); user += OPENING_USERS) open(block, pass, user, space);
-      panel = openingPanels_;
+    while (panel < panels && slab_.firstPanel + panel < openingEnd_) {
+      const size_t end = std::min(panels, panel + openingPanels_);
+      for (size_t user = 0; user < block.lists.size(); user += OPENING_USERS) open(block, pass, user, panel, end, space);
+      panel = end;
     }
     const size_t bytes = pass.panelBytes(input_.dimension), userBytes = pass.userBytes(input_.dimension);
-    space.values.resize(std::max(space.values.size(), SCORE_GROUP * blocks_.panelItems));
+    space.values.reserve(SCORE_GROUP * blocks_.panelItems * sizeof(float));
     for (; panel < panels; panel++) {
       run_.check();
       const size_t firstItem = (slab_.firstPanel + panel) * blocks_.panelItems;
-      for (size_t group = 0; group < block.groups.size(); group++) {
+      const size_t groups = block.groups.size(), slice = (bytes + groups - 1) / groups;
+      for (size_t group = 0; group < groups; group++) {
+        // The next panel comes from far: each group asks for its share of it.
+        if (panel + 1 < panels) prefetch(slab_.panels.as<uint8_t>() + (panel + 1) * bytes + group * slice, slice);
         float* thresholds = block.thresholds.data() + group * SCORE_GROUP;
         uint32_t bases[SCORE_GROUP];
-        uint32_t found = pass.tile(block.users.data() + group * userBytes, &block.groups[group], slab_.panels.data() + panel * bytes, &slab_.at, panel,
-                                   input_.dimension, thresholds, space.values.data(), bases);
+        uint32_t found = pass.tile(block.users.as<uint8_t>() + group * userBytes, &block.groups[group], slab_.panels.as<uint8_t>() + panel * bytes, &slab_.at, panel,
+                                   input_.dimension, thresholds, space.values.as<uint32_t>(), blocks_.panelItems, bases);
         for (; found; found &= found - 1) {
           const size_t user = size_t(__builtin_ctz(found));
           UserList& list = block.lists[group * SCORE_GROUP + user];
           float error, scale;
           blocks_.boundPanels(&block.groups[group], user, &slab_.at, panel, 1, &error, &scale);
-          const uint64_t seen = maker_.hidden(list, firstItem);
-          maker_.offer(list, pass, space.values.data() + user * blocks_.panelItems, bases + user, 0, 1, &error, &scale, &seen, 0, firstItem, space.scratch);
+          uint32_t* values = space.values.as<uint32_t>() + user * blocks_.panelItems;
+          maker_.hide(list, pass, values, firstItem, 1);
+          maker_.offer(list, pass, values, bases + user, 1, &error, &scale, firstItem, space.scratch);
           thresholds[user] = list.threshold;
         }
       }
     }
   }
 
-  // The first panels for OPENING_USERS users: all values are kept until maxima over few of them give each user a threshold.
-  void open(Block& block, const ScorePass& pass, size_t firstUser, Workspace& space) {
+  // Panels for OPENING_USERS users, all of whose values are kept for a while: until maxima over few of them give each user a
+  // threshold, and because many candidates are found faster in a row of values than tile by tile.
+  void open(Block& block, const ScorePass& pass, size_t firstUser, size_t from, size_t to, Workspace& space) {
     const size_t users = std::min(OPENING_USERS, block.lists.size() - firstUser), groups = (users + SCORE_GROUP - 1) / SCORE_GROUP;
-    const size_t panelItems = blocks_.panelItems, stride = groups * SCORE_GROUP * panelItems;
+    const size_t panelItems = blocks_.panelItems, stride = openingPanels_ * panelItems;
     const size_t bytes = pass.panelBytes(input_.dimension), userBytes = pass.userBytes(input_.dimension);
-    space.values.resize(std::max(space.values.size(), openingPanels_ * stride));
+    space.values.reserve(groups * SCORE_GROUP * stride * sizeof(float));
     reserve(space);
-    for (size_t panel = 0; panel < openingPanels_; panel++) {
+    for (size_t panel = from; panel < to; panel++) {
       if (panel % 16 == 0) run_.check();
       for (size_t group = 0; group < groups; group++) {
         const size_t at = firstUser / SCORE_GROUP + group;
         uint32_t bases[SCORE_GROUP];
-        pass.tile(block.users.data() + at * userBytes, &block.groups[at], slab_.panels.data() + panel * bytes, &slab_.at, panel, input_.dimension,
-                  nullptr, space.values.data() + panel * stride + group * SCORE_GROUP * panelItems, bases);
+        pass.tile(block.users.as<uint8_t>() + at * userBytes, &block.groups[at], slab_.panels.as<uint8_t>() + panel * bytes, &slab_.at, panel, input_.dimension,
+                  nullptr, space.values.as<uint32_t>() + group * SCORE_GROUP * stride + (panel - from) * panelItems, stride, bases);
       }
     }
     for (size_t user = 0; user < users; user++) {
       const size_t at = firstUser + user;
       if (reach(block, at) == 0) continue;
-      blocks_.boundPanels(&block.groups[at / SCORE_GROUP], at % SCORE_GROUP, &slab_.at, 0, openingPanels_, space.errors.data(), space.scales.data());
-      offerOpening(block.lists[at], pass, space.values.data() + user * panelItems, stride, openingPanels_, 0, space);
+      blocks_.boundPanels(&block.groups[at / SCORE_GROUP], at % SCORE_GROUP, &slab_.at, from, to - from, space.errors.data(), space.scales.data());
+      offerOpening(block.lists[at], pass, space.values.as<uint32_t>() + user * stride, to - from, (slab_.firstPanel + from) * panelItems, space);
       block.thresholds[at] = block.lists[at].threshold;
     }
   }
 
   void reserve(Workspace& space) const {
-    space.seen.resize(openingPanels_);
     space.errors.resize(openingPanels_);
     space.scales.resize(openingPanels_);
     space.maxima.resize(folds_ * blocks_.panelItems);
   }
 
-  void offerOpening(UserList& list, const ScorePass& pass, const void* values, size_t stride, size_t panels, size_t firstItem, Workspace& space) {
-    for (size_t panel = 0; panel < panels; panel++) space.seen[panel] = maker_.hidden(list, firstItem + panel * blocks_.panelItems);
+  void offerOpening(UserList& list, const ScorePass& pass, uint32_t* values, size_t panels, size_t firstItem, Workspace& space) {
+    maker_.hide(list, pass, values, firstItem, panels);
     if (list.count < input_.k) {
       const size_t folds = std::min(folds_, panels);
-      pass.fold(values, stride, panels, space.errors.data(), space.scales.data(), space.seen.data(), 1, folds, space.maxima.data());
+      pass.fold(values, panels, space.errors.data(), space.scales.data(), folds, space.maxima.data());
       maker_.raise(list, space.maxima.data(), folds * blocks_.panelItems);
     }
-    maker_.offer(list, pass, values, nullptr, stride, panels, space.errors.data(), space.scales.data(), space.seen.data(), 1, firstItem, space.scratch);
+    maker_.offer(list, pass, values, nullptr, panels, space.errors.data(), space.scales.data(), firstItem, space.scratch);
   }
 
   // The scores themselves as values, with bounds of 0: for few users, and where a pass could leave the finite numbers.
@@ -255,7 +283,7 @@ class Scorer {
     reserve(space);
     std::fill(space.errors.begin(), space.errors.end(), 0.0f);
     std::fill(space.scales.begin(), space.scales.end(), 1.0f);
-    std::vector<float> scores(openingPanels_ * panelItems);
+    space.values.reserve(openingPanels_ * panelItems * sizeof(float));
     const size_t last = slab_.pass ? slab_.lastPanel : panels_;
     for (size_t panel = slab_.pass ? slab_.firstPanel : 0; panel < last; panel += openingPanels_) {
       const size_t panels = std::min(openingPanels_, last - panel), firstItem = panel * panelItems;
@@ -264,8 +292,8 @@ class Scorer {
         if (!block.groups.empty() && reach(block, user) == 0) continue;
         run_.check();
         blocks_.scoreItems(input_.users.data() + list.row * input_.dimension, input_.items.data() + firstItem * input_.dimension, nullptr,
-                           std::min(panels * panelItems, input_.itemCount - firstItem), input_.dimension, scores.data());
-        offerOpening(list, blocks_.floats, scores.data(), panelItems, panels, firstItem, space);
+                           std::min(panels * panelItems, input_.itemCount - firstItem), input_.dimension, space.values.as<float>());
+        offerOpening(list, blocks_.floats, space.values.as<uint32_t>(), panels, firstItem, space);
       }
     }
   }
@@ -295,7 +323,7 @@ class Scorer {
   const ScoreBlocks& blocks_;
   ListMaker maker_;
   TopK result_;
-  size_t panels_, openingPanels_, folds_;
+  size_t panels_, openingPanels_, openingEnd_, folds_;
   Slab slab_;
   std::atomic<size_t> scored_{0};
   std::mutex mutex_;

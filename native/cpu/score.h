@@ -41,20 +41,19 @@ struct ScorePass {
   // rows [count <= SCORE_GROUP, dimension]; missing rows become zeros.
   void (*packUsers)(const float* rows, size_t count, size_t dimension, void* packed, ScoreGroup* facts);
   void (*packPanel)(const float* rows, size_t count, size_t dimension, void* packed, const ScorePanels* facts, size_t panel);
-  // A group against a panel. Without thresholds: plain values, always stored; the result is 0. With thresholds: values less
-  // bases[user], where a value below 0 means a score below the user's threshold; the result has a bit for each user with another
-  // one, and only where it is not 0 are values stored.
+  // A group against a panel; user u's values go to values + u * stride. Without thresholds: plain values, always stored; the result
+  // is 0. With thresholds: values less bases[user], where a value below 0 means a score below the user's threshold; the result has
+  // a bit for each user with another one, and only where it is not 0 are values stored.
   uint32_t (*tile)(const void* users, const ScoreGroup* group, const void* packed, const ScorePanels* facts, size_t panel, size_t dimension,
-                   const float* thresholds, void* values, void* bases);
-  // Largest lower bounds of one user's unseen items: maxima[(panel % folds) * panelItems + lane]. Panels stand `stride` values
-  // apart, seen words `seenStride` apart; a set bit hides an item.
-  void (*fold)(const void* values, size_t stride, size_t panels, const float* errors, const float* scales, const uint64_t* seen,
-               size_t seenStride, size_t folds, float* maxima);
-  // Appends the unseen items whose upper bound reaches the threshold, while room for a whole panel is left; returns the panels
-  // done and moves *count. Up to 16 entries past the last one are scribbled on. `base` is what the tile took off, or null.
-  size_t (*take)(const void* values, const void* base, size_t stride, size_t panels, const float* errors, const float* scales,
-                 float threshold, const uint64_t* seen, size_t seenStride, uint32_t firstItem, const ScoreCandidates* to, size_t* count,
-                 size_t room);
+                   const float* thresholds, void* values, size_t stride, void* bases);
+  // The functions below leave out items with this value.
+  uint32_t hidden;
+  // Largest lower bounds of one user's items: maxima[(panel % folds) * panelItems + lane].
+  void (*fold)(const void* values, size_t panels, const float* errors, const float* scales, size_t folds, float* maxima);
+  // Appends the items whose upper bound reaches the threshold, while room for a whole panel is left; returns the panels done (not
+  // always all) and moves *count. A few items just below may be among them. Up to 16 entries past the last one are scribbled on. `base` is what the tile took off, or null.
+  size_t (*take)(const void* values, const void* base, size_t panels, const float* errors, const float* scales, float threshold,
+                 uint32_t firstItem, const ScoreCandidates* to, size_t* count, size_t room);
 };
 
 struct ScoreBlocks {
@@ -69,8 +68,8 @@ struct ScoreBlocks {
   float (*kthLargest)(const float* values, size_t count, size_t k, size_t slack);
   // Keeps the candidates whose upper bound reaches the threshold, in order; returns how many.
   size_t (*keepReaching)(const ScoreCandidates* list, size_t count, float threshold);
-  // Place of each score: higher first, equal ones in order. Reads and writes up to 16 entries past the last.
-  void (*rank)(const float* scores, size_t count, uint32_t* places);
+  // Place of each score: higher first, equal ones in order. Writes up to 64 entries past the last of both arrays.
+  void (*rank)(float* scores, size_t count, uint32_t* places);
 };
 
 }  // namespace cpu

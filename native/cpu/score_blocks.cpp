@@ -47,14 +47,32 @@ void packFloatUsers(const float* rows, size_t count, size_t dimension, void* pac
   }
 }
 
+typedef float Four __attribute__((vector_size(16)));
+
 void packFloatPanel(const float* rows, size_t count, size_t dimension, void* packed, const ScorePanels* facts, size_t panel) {
-  float* to = (float*)packed;
   double norm = 0;
-  for (size_t item = 0; item < PANEL_ITEMS; item++) {
-    const float* row = rows + item * dimension;
-    for (size_t d = 0; d < dimension; d++) to[d * PANEL_ITEMS + item] = item < count ? row[d] : 0;
-    const double own = item < count ? normOf(row, dimension) : 0;
-    if (own > norm) norm = own;
+  for (size_t item = 0; item < PANEL_ITEMS; item += 4) {
+    static const float zeros[4] = {};
+    const float* row[4];
+    for (size_t i = 0; i < 4; i++) {
+      row[i] = item + i < count ? rows + (item + i) * dimension : zeros;
+      const double own = item + i < count ? normOf(row[i], dimension) : 0;
+      if (own > norm) norm = own;
+    }
+    float* to = (float*)packed + item;
+    size_t d = 0;
+    for (; d + 4 <= dimension; d += 4) {
+      Four a[4];
+      for (size_t i = 0; i < 4; i++) memcpy(&a[i], item + i < count ? row[i] + d : zeros, sizeof a[i]);
+      const Four ab = __builtin_shufflevector(a[0], a[1], 0, 4, 1, 5), cd = __builtin_shufflevector(a[2], a[3], 0, 4, 1, 5);
+      const Four ef = __builtin_shufflevector(a[0], a[1], 2, 6, 3, 7), gh = __builtin_shufflevector(a[2], a[3], 2, 6, 3, 7);
+      const Four columns[4] = {__builtin_shufflevector(ab, cd, 0, 1, 4, 5), __builtin_shufflevector(ab, cd, 2, 3, 6, 7),
+                               __builtin_shufflevector(ef, gh, 0, 1, 4, 5), __builtin_shufflevector(ef, gh, 2, 3, 6, 7)};
+      for (size_t i = 0; i < 4; i++) memcpy(to + (d + i) * PANEL_ITEMS, &columns[i], sizeof columns[i]);
+    }
+    for (; d < dimension; d++) {
+      for (size_t i = 0; i < 4; i++) to[d * PANEL_ITEMS + i] = item + i < count ? row[i][d] : 0;
+    }
   }
   facts->norm[panel] = norm;
   facts->spread[panel] = norm * floatRounding(dimension);
@@ -62,7 +80,7 @@ void packFloatPanel(const float* rows, size_t count, size_t dimension, void* pac
 }
 
 // Not inlined into anything, sums by name: gcc 12 spills them otherwise.
-__attribute__((noinline)) static uint32_t multiplyFloats(const float* users, const float* panel, size_t dimension, const float* bases, float* values, int always) {
+__attribute__((noinline)) static uint32_t multiplyFloats(const float* users, const float* panel, size_t dimension, const float* bases, float* values, size_t stride, int always) {
 #define CRAGRU_START(u) WideFloats s##u##a = everyFloat(0.0f - bases[u]), s##u##b = s##u##a, s##u##c = s##u##a;
   CRAGRU_EACH_USER(CRAGRU_START)
 #undef CRAGRU_START
@@ -91,16 +109,16 @@ __attribute__((noinline)) static uint32_t multiplyFloats(const float* users, con
 #undef CRAGRU_FOUND
   }
 #define CRAGRU_STORE(u)                                          \
-  storeFloats(values + u * PANEL_ITEMS, s##u##a);                \
-  storeFloats(values + u * PANEL_ITEMS + WIDE_LANES, s##u##b);   \
-  storeFloats(values + u * PANEL_ITEMS + 2 * WIDE_LANES, s##u##c);
+  storeFloats(values + u * stride, s##u##a);                \
+  storeFloats(values + u * stride + WIDE_LANES, s##u##b);   \
+  storeFloats(values + u * stride + 2 * WIDE_LANES, s##u##c);
   CRAGRU_EACH_USER(CRAGRU_STORE)
 #undef CRAGRU_STORE
   return found;
 }
 
 uint32_t floatTile(const void* users, const ScoreGroup* group, const void* packed, const ScorePanels* facts, size_t panel, size_t dimension,
-                   const float* thresholds, void* values, void* bases) {
+                   const float* thresholds, void* values, size_t stride, void* bases) {
   float* base = (float*)bases;
   if (thresholds) {
     double cuts[SCORE_GROUP];
@@ -114,7 +132,7 @@ uint32_t floatTile(const void* users, const ScoreGroup* group, const void* packe
   }
   uint32_t found = 0;
   for (size_t u = 0; u < SCORE_GROUP; u += TILE_USERS) {
-    found |= multiplyFloats((const float*)users + u, (const float*)packed, dimension, base + u, (float*)values + u * PANEL_ITEMS, !thresholds) << u;
+    found |= multiplyFloats((const float*)users + u, (const float*)packed, dimension, base + u, (float*)values + u * stride, stride, !thresholds) << u;
   }
   return found;
 }
@@ -217,7 +235,7 @@ void packIntegerPanel(const float* rows, size_t count, size_t dimension, void* p
 // By hand: gcc 12 gives the intrinsic's result another register than its sum, and then runs out of registers.
 static inline void addQuads(__m512i* sum, __m512i users, __m512i items) { __asm__("vpdpbusd %2, %1, %0" : "+v"(*sum) : "v"(users), "v"(items)); }
 
-__attribute__((noinline)) static uint32_t multiplyIntegers(const uint8_t* users, const uint8_t* panel, size_t steps, const int32_t* bases, int32_t* values, int always) {
+__attribute__((noinline)) static uint32_t multiplyIntegers(const uint8_t* users, const uint8_t* panel, size_t steps, const int32_t* bases, int32_t* values, size_t stride, int always) {
   const __m512i* items = (const __m512i*)panel;
   const __m512i a0 = _mm512_loadu_si512(items), b0 = _mm512_loadu_si512(items + 1), c0 = _mm512_loadu_si512(items + 2);
 #define CRAGRU_START(u)                                                                                                      \
@@ -252,16 +270,16 @@ __attribute__((noinline)) static uint32_t multiplyIntegers(const uint8_t* users,
 #undef CRAGRU_FOUND
   }
 #define CRAGRU_STORE(u)                                      \
-  _mm512_storeu_si512(values + u * PANEL_ITEMS, s##u##a);      \
-  _mm512_storeu_si512(values + u * PANEL_ITEMS + 16, s##u##b); \
-  _mm512_storeu_si512(values + u * PANEL_ITEMS + 32, s##u##c);
+  _mm512_storeu_si512(values + u * stride, s##u##a);      \
+  _mm512_storeu_si512(values + u * stride + 16, s##u##b); \
+  _mm512_storeu_si512(values + u * stride + 32, s##u##c);
   CRAGRU_EACH_USER(CRAGRU_STORE)
 #undef CRAGRU_STORE
   return found;
 }
 
 uint32_t integerTile(const void* users, const ScoreGroup* group, const void* packed, const ScorePanels* facts, size_t panel, size_t dimension,
-                     const float* thresholds, void* values, void* bases) {
+                     const float* thresholds, void* values, size_t stride, void* bases) {
   int32_t* base = (int32_t*)bases;
   if (thresholds) {
     double cuts[SCORE_GROUP];
@@ -274,7 +292,7 @@ uint32_t integerTile(const void* users, const ScoreGroup* group, const void* pac
   } else {
     for (size_t u = 0; u < SCORE_GROUP; u++) base[u] = 0;
   }
-  return multiplyIntegers((const uint8_t*)users, (const uint8_t*)packed, (dimension + 3) / 4, base, (int32_t*)values, !thresholds);
+  return multiplyIntegers((const uint8_t*)users, (const uint8_t*)packed, (dimension + 3) / 4, base, (int32_t*)values, stride, !thresholds);
 }
 #endif
 

@@ -10,6 +10,7 @@ namespace cpu {
 namespace {
 // Up to here entries are placed by counting, which takes no branch; beyond, sorting is faster.
 constexpr size_t RANKED = 384;
+constexpr size_t RANK_PADDING = 64;
 constexpr float LOWEST = -std::numeric_limits<float>::infinity();
 
 // Ascending where scores fall; -0 equals 0.
@@ -30,37 +31,33 @@ void ListMaker::begin(UserList& list, const ScoreCandidates& at, size_t row) con
   list = {at, row, 0, input_.k + step_, input_.masked ? input_.mask.offsets[row] : 0, LOWEST};
 }
 
-uint64_t ListMaker::hidden(UserList& list, size_t item) const {
-  const size_t end = item + blocks_.panelItems;
-  uint64_t bits = end > input_.itemCount ? ~uint64_t(0) << (input_.itemCount - item) : 0;
-  if (!input_.masked) return bits;
+void ListMaker::hide(UserList& list, const ScorePass& pass, uint32_t* values, size_t item, size_t panels) const {
+  const size_t end = item + panels * blocks_.panelItems;
+  for (size_t absent = input_.itemCount; absent < end; absent++) values[absent - item] = pass.hidden;
+  if (!input_.masked) return;
   const uint32_t* columns = input_.mask.columns.data();
   const size_t last = input_.mask.offsets[list.row + 1];
   size_t at = list.maskAt;
   while (at < last && columns[at] < item) at++;
-  for (; at < last && columns[at] < end; at++) bits |= uint64_t(1) << (columns[at] - item);
+  for (; at < last && columns[at] < end; at++) values[columns[at] - item] = pass.hidden;
   list.maskAt = at;
-  return bits;
 }
 
 void ListMaker::raise(UserList& list, const float* lows, size_t count) const {
   if (count < input_.k) return;
-  list.threshold = std::max(list.threshold, blocks_.kthLargest(lows, count, input_.k, input_.k / 32 + 1));
+  list.threshold = std::max(list.threshold, blocks_.kthLargest(lows, count, input_.k, input_.k / 16 + 1));
 }
 
-void ListMaker::offer(UserList& list, const ScorePass& pass, const void* values, const void* base, size_t stride, size_t panels,
-                      const float* errors, const float* scales, const uint64_t* seen, size_t seenStride, size_t firstItem,
-                      ListScratch& scratch) const {
+void ListMaker::offer(UserList& list, const ScorePass& pass, const uint32_t* values, const void* base, size_t panels, const float* errors,
+                      const float* scales, size_t firstItem, ListScratch& scratch) const {
   for (;;) {
-    const size_t done = pass.take(values, base, stride, panels, errors, scales, list.threshold, seen, seenStride, uint32_t(firstItem), &list.at,
-                                  &list.count, room_);
+    const size_t done = pass.take(values, base, panels, errors, scales, list.threshold, uint32_t(firstItem), &list.at, &list.count, room_);
     if (list.count >= list.tidyAt) tidy(list, scratch);
     if (done == panels) return;
-    values = static_cast<const uint32_t*>(values) + done * stride;
+    values += done * blocks_.panelItems;
     panels -= done;
     errors += done;
     scales += done;
-    seen += done * seenStride;
     firstItem += done * blocks_.panelItems;
   }
 }
@@ -73,22 +70,27 @@ void ListMaker::tidy(UserList& list, ListScratch& scratch) const {
   list.tidyAt = std::min(list.count + step_, room_ - blocks_.panelItems + 1);
 }
 
-void ListMaker::score(const UserList& list, ListScratch& scratch) const {
-  scratch.scores.resize(room_ + ROOM_PADDING);
-  scratch.scored += list.count;
-  blocks_.scoreItems(input_.users.data() + list.row * input_.dimension, input_.items.data(), list.at.items, list.count, input_.dimension,
+// Scores the candidates whose lower bound reaches `least` exactly, where that was not done yet.
+void ListMaker::score(UserList& list, float least, ListScratch& scratch) const {
+  scratch.scores.resize(room_ + RANK_PADDING);
+  scratch.positions.resize(room_);
+  scratch.items.resize(room_);
+  size_t count = 0;
+  for (size_t at = 0; at < list.count; at++) {
+    scratch.positions[count] = uint32_t(at);
+    scratch.items[count] = list.at.items[at];
+    count += size_t(list.at.low[at] >= least) & size_t(list.at.low[at] != list.at.high[at]);
+  }
+  blocks_.scoreItems(input_.users.data() + list.row * input_.dimension, input_.items.data(), scratch.items.data(), count, input_.dimension,
                      scratch.scores.data());
+  for (size_t at = 0; at < count; at++) list.at.low[scratch.positions[at]] = list.at.high[scratch.positions[at]] = scratch.scores[at];
+  scratch.scored += count;
 }
 
 // Bounds that do not tell candidates apart (equal scores) are replaced by the scores, of which k stay.
 void ListMaker::settle(UserList& list, ListScratch& scratch) const {
-  bool settled = true;
-  for (size_t at = 0; at < list.count && settled; at++) settled = list.at.low[at] == list.at.high[at];
+  score(list, LOWEST, scratch);
   const float* scores = list.at.low;
-  if (!settled) {
-    score(list, scratch);
-    scores = scratch.scores.data();
-  }
   const float last = blocks_.kthLargest(scores, list.count, input_.k, 0);
   size_t above = 0, kept = 0;
   for (size_t at = 0; at < list.count; at++) above += scores[at] > last;
@@ -107,28 +109,40 @@ void ListMaker::settle(UserList& list, ListScratch& scratch) const {
 void ListMaker::finish(UserList& list, TopK& result, ListScratch& scratch) const {
   const size_t k = input_.k;
   if (list.count > k) {
-    list.threshold = std::max(list.threshold, blocks_.kthLargest(list.at.low, list.count, k, 0));
+    // The scores of those that are k by their lower bounds put the threshold above where bounds alone can.
+    raise(list, list.at.low, list.count);
+    score(list, list.threshold, scratch);
+    float last = std::numeric_limits<float>::infinity();
+    for (size_t at = 0; at < list.count; at++) {
+      if (list.at.low[at] == list.at.high[at]) last = std::min(last, list.at.low[at]);
+    }
+    list.threshold = std::max(list.threshold, last);
     list.count = blocks_.keepReaching(&list.at, list.count, list.threshold);
   }
-  score(list, scratch);
+  score(list, LOWEST, scratch);
+  std::copy_n(list.at.low, list.count, scratch.scores.begin());
   const float* scores = scratch.scores.data();
+  const size_t length = std::min(k, list.count);
   uint32_t* items = result.items.data() + list.row * k;
   float* sorted = result.scores.data() + list.row * k;
   if (list.count <= RANKED) {
-    scratch.places.resize(RANKED + ROOM_PADDING);
-    blocks_.rank(scores, list.count, scratch.places.data());
+    scratch.places.resize(RANKED + RANK_PADDING);
+    blocks_.rank(scratch.scores.data(), list.count, scratch.places.data());
+    float placed[RANKED];
+    uint32_t placedItems[RANKED];
     for (size_t at = 0; at < list.count; at++) {
       const size_t place = scratch.places[at];
-      if (place >= k) continue;
-      items[place] = list.at.items[at];
-      sorted[place] = scores[at];
+      placedItems[place] = list.at.items[at];
+      placed[place] = scores[at];
     }
+    std::copy_n(placedItems, length, items);
+    std::copy_n(placed, length, sorted);
     return;
   }
   scratch.keys.resize(list.count);
   for (size_t at = 0; at < list.count; at++) scratch.keys[at] = uint64_t(keyOf(scores[at])) << 32 | at;
   std::sort(scratch.keys.begin(), scratch.keys.end());
-  for (size_t place = 0; place < std::min(k, list.count); place++) {
+  for (size_t place = 0; place < length; place++) {
     const size_t at = uint32_t(scratch.keys[place]);
     items[place] = list.at.items[at];
     sorted[place] = scores[at];
@@ -136,13 +150,11 @@ void ListMaker::finish(UserList& list, TopK& result, ListScratch& scratch) const
 }
 
 void ListMaker::finishZeros(UserList& list, TopK& result) const {
-  uint32_t* items = result.items.data() + list.row * input_.k;
-  size_t place = 0;
-  list.maskAt = input_.masked ? input_.mask.offsets[list.row] : 0;
-  for (size_t first = 0; first < input_.itemCount && place < input_.k; first += blocks_.panelItems) {
-    uint64_t open = ~hidden(list, first);
-    if (blocks_.panelItems < 64) open &= (uint64_t(1) << blocks_.panelItems) - 1;
-    for (; open && place < input_.k; open &= open - 1) items[place++] = uint32_t(first) + uint32_t(__builtin_ctzll(open));
+  size_t mask = input_.masked ? input_.mask.offsets[list.row] : 0, place = 0;
+  const size_t maskEnd = input_.masked ? input_.mask.offsets[list.row + 1] : 0;
+  for (size_t item = 0; item < input_.itemCount && place < input_.k; item++) {
+    if (mask < maskEnd && input_.mask.columns[mask] == item) mask++;
+    else result.items[list.row * input_.k + place++] = uint32_t(item);
   }
   std::fill_n(result.scores.data() + list.row * input_.k, place, 0.0f);
 }

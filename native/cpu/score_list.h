@@ -9,6 +9,7 @@
 namespace cragru {
 namespace cpu {
 
+// An entry whose bounds are equal holds its score.
 struct UserList {
   ScoreCandidates at;
   size_t row;
@@ -21,7 +22,7 @@ struct UserList {
 // What one thread needs to finish lists.
 struct ListScratch {
   std::vector<float> scores;
-  std::vector<uint32_t> places;
+  std::vector<uint32_t> places, items, positions;
   std::vector<uint64_t> keys;
   size_t scored = 0;  // items scored exactly
 };
@@ -32,16 +33,16 @@ class ListMaker {
 
   // Candidates of one list; a list's arrays are ROOM_PADDING longer.
   size_t room() const { return room_; }
-  static constexpr size_t ROOM_PADDING = 16;
+  static constexpr size_t ROOM_PADDING = 16;  // of vectors
 
   void begin(UserList& list, const ScoreCandidates& at, size_t row) const;
-  // Which items of the panel from `item` on are hidden: masked, or past the last. To be asked in ascending order.
-  uint64_t hidden(UserList& list, size_t item) const;
+  // Hides the masked items, and those past the last, in values of items from `item` on. To be asked in ascending order.
+  void hide(UserList& list, const ScorePass& pass, uint32_t* values, size_t item, size_t panels) const;
   // Lower bounds of different items are known: k of them reach the threshold from now on.
   void raise(UserList& list, const float* lows, size_t count) const;
   // Offers panels of values (ScorePass::take).
-  void offer(UserList& list, const ScorePass& pass, const void* values, const void* base, size_t stride, size_t panels, const float* errors,
-             const float* scales, const uint64_t* seen, size_t seenStride, size_t firstItem, ListScratch& scratch) const;
+  void offer(UserList& list, const ScorePass& pass, const uint32_t* values, const void* base, size_t panels, const float* errors,
+             const float* scales, size_t firstItem, ListScratch& scratch) const;
   void finish(UserList& list, TopK& result, ListScratch& scratch) const;
   // The list of a user of zeros: the first k items.
   void finishZeros(UserList& list, TopK& result) const;
@@ -49,7 +50,7 @@ class ListMaker {
  private:
   void tidy(UserList& list, ListScratch& scratch) const;
   void settle(UserList& list, ListScratch& scratch) const;
-  void score(const UserList& list, ListScratch& scratch) const;
+  void score(UserList& list, float least, ListScratch& scratch) const;
 
   const ScoreTopK& input_;
   const ScoreBlocks& blocks_;

@@ -76,14 +76,7 @@ static inline uint32_t reaches(WideFloats a, WideFloats b) {
 #endif
 }
 
-static inline uint32_t exceeds(WideFloats a, WideFloats b) {
-#if defined(__AVX512F__)
-  return _mm512_cmp_ps_mask(a, b, _CMP_GT_OQ);
-#else
-  return signBits((WideInts)(a > b));
-#endif
-}
-
+// b where either is NaN.
 static inline WideFloats larger(WideFloats a, WideFloats b) {
 #if defined(__AVX512F__)
   return _mm512_max_ps(a, b);
@@ -100,15 +93,12 @@ static inline WideFloats smaller(WideFloats a, WideFloats b) {
 #endif
 }
 
-// Lanes of `value` whose bit is set, `other` elsewhere.
-static inline WideFloats choose(uint32_t bits, WideFloats value, float other) {
+// One more in each lane where a > b.
+static inline WideInts countLanes(WideInts counts, WideFloats a, WideFloats b) {
 #if defined(__AVX512F__)
-  return _mm512_mask_mov_ps(_mm512_set1_ps(other), (__mmask16)bits, value);
+  return (WideInts)_mm512_mask_sub_epi32((__m512i)counts, _mm512_cmp_ps_mask(a, b, _CMP_GT_OQ), (__m512i)counts, _mm512_set1_epi32(-1));
 #else
-  for (size_t lane = 0; lane < WIDE_LANES; lane++) {
-    if (!(bits >> lane & 1)) value[lane] = other;
-  }
-  return value;
+  return counts - (WideInts)(a > b);
 #endif
 }
 
@@ -128,12 +118,6 @@ static inline void storeChosenInts(uint32_t bits, WideInts value, uint32_t* to) 
 #else
   for (; bits; bits &= bits - 1) *to++ = (uint32_t)value[__builtin_ctz(bits)];
 #endif
-}
-
-static inline WideInts laneNumbers() {
-  WideInts numbers;
-  for (int lane = 0; lane < WIDE_LANES; lane++) numbers[lane] = lane;
-  return numbers;
 }
 
 }  // namespace CRAGRU_ISA_NAMESPACE

@@ -5,7 +5,16 @@
 #include <stdint.h>
 #include <string.h>
 #if defined(__x86_64__)
+#if defined(__clang__)
 #include <immintrin.h>
+#else
+// gcc 12 takes the "undefined" operands in this header for mistakes of the caller.
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wuninitialized"
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#include <immintrin.h>
+#pragma GCC diagnostic pop
+#endif
 #endif
 
 #define CRAGRU_JOIN_(a, b) a##b

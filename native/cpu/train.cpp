@@ -1,12 +1,13 @@
 // Training epochs of BPR and LightGCN. The step, operation by operation, stands in src/native/reference/train.ts.
-// Threads never share a row: references to rows are counting-sorted by row (stably, so sample order is kept), and one chunk owns
-// the rows it sums.
+// Threads never share a row: one chunk owns the rows it moves. A batch takes two halves: users, whose rows nobody else reads, move in
+// the first and leave a copy of what they were; items move in the second, from those copies.
 #include <algorithm>
 #include <cmath>
 #include <cstring>
 
 #include "../math.h"
 #include "graph.h"
+#include "group.h"
 #include "sample.h"
 
 namespace cragru {
@@ -14,55 +15,60 @@ namespace cpu {
 
 namespace {
 
-constexpr size_t SAMPLE_CHUNK = 128;      // samples of one coefficient chunk
-constexpr size_t REFERENCE_CHUNK = 384;   // references of one gradient chunk, at least
-constexpr size_t VALUE_CHUNK = 16384;     // parameters of one optimiser chunk, about
+constexpr size_t WINDOW = 64;            // steps of a window: bits of a row's mask
+constexpr size_t VALUE_CHUNK = 16384;    // parameters of one chunk, about
+constexpr size_t HOGWILD_CHUNK = 4096;   // samples of one chunk
 
-// References of one batch, grouped by row: group g is row rows[g] with references [starts[g], starts[g + 1]).
-struct References {
-  std::vector<uint32_t> rows, starts, values, slots;
-  std::vector<uint32_t> occurrences;  // [all rows]
-  std::vector<uint32_t> bounds;       // chunks of groups
-
-  explicit References(size_t rowCount) : slots(rowCount, 0), occurrences(rowCount, 0) {}
-
-  void clear() {
-    for (const uint32_t row : rows) occurrences[row] = 0;
-    rows.clear();
+// Adam's factors for the steps of one window, see the head of src/native/reference/train.ts.
+class AdamWindow {
+ public:
+  AdamWindow() {
+    for (size_t idle = 0; idle <= WINDOW; idle++) {
+      keepFirst_[idle] = float(powerOf(0.9, idle));
+      keepSecond_[idle] = float(powerOf(0.999, idle));
+    }
   }
-
-  void build(const Batch& batch) {
-    for (size_t sample = 0; sample < batch.count; sample++) {
-      for (const uint32_t row : {batch.users[sample], batch.positives[sample], batch.negatives[sample]}) {
-        if (occurrences[row]++ == 0) {
-          slots[row] = uint32_t(rows.size());
-          rows.push_back(row);
-        }
-      }
+  // Steps done + 1 .. done + steps.
+  void open(double learningRate, uint64_t done, size_t steps) {
+    steps_ = steps;
+    for (size_t at = 0; at < steps; at++) {
+      const uint64_t t = done + at + 1;
+      rates_[at] = (learningRate * std::sqrt(1.0 - powerOf(0.999, t))) / (1.0 - powerOf(0.9, t));
     }
-    starts.resize(rows.size() + 1);
-    starts[0] = 0;
-    bounds.assign(1, 0);
-    size_t chunkStart = 0;
-    for (size_t group = 0; group < rows.size(); group++) {
-      starts[group + 1] = starts[group] + occurrences[rows[group]];
-      if (starts[group + 1] - chunkStart >= REFERENCE_CHUNK || group + 1 == rows.size()) {
-        bounds.push_back(uint32_t(group + 1));
-        chunkStart = starts[group + 1];
-      }
+  }
+  // For k idle steps after step `at`: all they move together with it.
+  void after(size_t at, Update& update) {
+    double factor = 1.0, sum = 0.0;
+    for (size_t idle = 0; at + idle < steps_; idle++) {
+      sum = sum + rates_[at + idle] * factor;
+      sums_[idle] = float(sum);
+      factor = factor * FADE;
     }
-    values.resize(3 * batch.count);
-    next_.assign(starts.begin(), starts.end() - 1);
-    for (size_t sample = 0; sample < batch.count; sample++) {
-      const uint32_t reference = uint32_t(4 * sample);
-      values[next_[slots[batch.users[sample]]]++] = reference;
-      values[next_[slots[batch.positives[sample]]]++] = reference + 1;
-      values[next_[slots[batch.negatives[sample]]]++] = reference + 2;
+    fill(update);
+  }
+  // For k idle steps before the first one that reads the row.
+  void before(Update& update) {
+    double factor = 1.0, sum = 0.0;
+    sums_[0] = 0.0f;
+    for (size_t idle = 1; idle <= steps_; idle++) {
+      factor = factor * FADE;
+      sum = sum + rates_[idle - 1] * factor;
+      sums_[idle] = float(sum);
     }
+    fill(update);
   }
 
  private:
-  std::vector<uint32_t> next_;
+  void fill(Update& update) const {
+    update.rates = sums_;
+    update.keepFirst = keepFirst_;
+    update.keepSecond = keepSecond_;
+  }
+  // What one idle step leaves of m / sqrt(v).
+  const double FADE = 0.9 / std::sqrt(0.999);
+  size_t steps_ = 0;
+  double rates_[WINDOW];
+  float sums_[WINDOW + 1], keepFirst_[WINDOW + 1], keepSecond_[WINDOW + 1];
 };
 
 class Trainer {
@@ -72,113 +78,198 @@ class Trainer {
         state_(input.state),
         run_(run),
         rows_(state_.userCount + state_.itemCount),
-        dimension_(state_.dimension),
-        graph_(input.layers > 0 ? buildGraph(input.positives, state_.userCount, state_.itemCount) : Graph()),
-        propagation_(graph_, dimension_, input.layers),
-        references_(rows_),
-        gradient_(rows_ * dimension_, 0.0f) {
-    if (input.layers > 0) {
-      embeddings_.resize(rows_ * dimension_);
-      propagated_.resize(rows_ * dimension_);
+        stride_((state_.dimension + ROW_FLOATS - 1) / ROW_FLOATS * ROW_FLOATS),
+        graph_(input.layers > 0),
+        sampler_(input),
+        grouping_(state_.userCount, state_.itemCount),
+        parameters_(rows_ * stride_) {
+    spread(state_.parameters, parameters_.data(), stride_);
+    if (input.adam) {
+      moments_.need(2 * rows_ * stride_);
+      spread(state_.first, moments_.data(), 2 * stride_);
+      spread(state_.second, moments_.data() + stride_, 2 * stride_);
     }
+    update_.kind = input.adam ? ADAM : SGD;
+    update_.stride = stride_;
+    update_.parameters = parameters_.data();
+    update_.moments = moments_.data();
+    if (graph_) openGraph();
+    else if (input.adam) touched_.need(rows_);
   }
 
   // Returns the mean loss of the epoch.
-  double epoch(Sampler& sampler, size_t number) {
-    sampler.draw(uint32_t(input_.firstEpoch + number), run_, samples_);
-    double loss = 0;
-    for (size_t batch = 0; batch < input_.batchCount; batch++) {
-      run_.check();
-      const size_t from = samples_.offsets[batch], count = samples_.offsets[batch + 1] - from;
-      if (count == 0) continue;
-      loss = step({samples_.users.data() + from, samples_.positives.data() + from, samples_.negatives.data() + from, count}, loss);
-      run_.progress(double(number) + double(batch + 1) / double(input_.batchCount), double(input_.epochs));
-    }
-    const size_t rows = samples_.users.size();
-    const double mean = rows > 0 ? loss / double(rows) : 0.0;
+  double epoch(size_t number) {
+    sampler_.draw(uint32_t(input_.firstEpoch + number), run_);
+    losses_.need(sampler_.count());
+    const double loss = input_.hogwild ? hogwild(number) : batches(number);
+    const double mean = sampler_.count() > 0 ? loss / double(sampler_.count()) : 0.0;
     refuseDivergence(mean, number);
     return mean;
   }
 
- private:
-  double step(const Batch& batch, double loss) {
-    const bool graph = input_.layers > 0;
-    const float* embeddings = state_.parameters.data();
-    if (graph) {
-      propagation_.apply(state_.parameters.data(), embeddings_.data(), run_);
-      embeddings = embeddings_.data();
-    }
-    const double share = 1.0 / double(batch.count);
-    weights_.resize(batch.count);
-    losses_.resize(batch.count);
-    // Chunk 0 groups the references while the others compute coefficients.
-    run_.parallel(1 + (batch.count + SAMPLE_CHUNK - 1) / SAMPLE_CHUNK, [&](size_t chunk) {
-      if (chunk == 0) return references_.build(batch);
-      std::vector<double> scratch(8 * dimension_);
-      run_.blocks.coefficients(&batch, (chunk - 1) * SAMPLE_CHUNK, std::min(batch.count, chunk * SAMPLE_CHUNK), embeddings, dimension_,
-                               scratch.data(), weights_.data(), losses_.data());
-    });
-    for (const double one : losses_) loss = loss + one;
+  void finish() {
+    gather(parameters_.data(), stride_, state_.parameters);
+    if (!input_.adam) return;
+    gather(moments_.data(), 2 * stride_, state_.first);
+    gather(moments_.data() + stride_, 2 * stride_, state_.second);
+  }
 
-    run_.parallel(references_.bounds.size() - 1, [&](size_t chunk) {
-      std::vector<double> sums(dimension_);
-      for (size_t group = references_.bounds[chunk]; group < references_.bounds[chunk + 1]; group++) {
-        run_.blocks.accumulateRow(&batch, references_.values.data() + references_.starts[group], references_.starts[group + 1] - references_.starts[group],
-                                  weights_.data(), embeddings, dimension_, share, sums.data(), gradient_.data() + references_.rows[group] * dimension_);
-      }
+ private:
+  // Rows of `dimension` values to rows of `stride_`, padded with zeros, at every `step` values; and back.
+  void spread(const std::vector<float>& values, float* to, size_t step) {
+    forRows([&](size_t row) {
+      std::memcpy(to + row * step, values.data() + row * state_.dimension, state_.dimension * sizeof(float));
+      std::memset(to + row * step + state_.dimension, 0, (stride_ - state_.dimension) * sizeof(float));
     });
-    const float* gradient = gradient_.data();
-    if (graph) {
-      propagation_.apply(gradient_.data(), propagated_.data(), run_);
-      gradient = propagated_.data();
-    }
-    optimise(gradient, !graph, share);
-    // Without a graph rows outside the batch are never read, so what stands there does not matter.
-    if (graph) {
-      for (const uint32_t row : references_.rows) std::memset(gradient_.data() + row * dimension_, 0, dimension_ * sizeof(float));
-    }
-    references_.clear();
+  }
+  void gather(const float* from, size_t step, std::vector<float>& values) {
+    forRows([&](size_t row) { std::memcpy(values.data() + row * state_.dimension, from + row * step, state_.dimension * sizeof(float)); });
+  }
+
+  template <class Body>
+  void forChunks(Body&& body) {
+    const size_t size = std::max<size_t>(1, VALUE_CHUNK / stride_);
+    run_.parallel((rows_ + size - 1) / size, [&](size_t chunk) { body(chunk * size, std::min(rows_, (chunk + 1) * size)); });
+  }
+  template <class Body>
+  void forRows(Body&& body) {
+    forChunks([&](size_t from, size_t to) {
+      for (size_t row = from; row < to; row++) body(row);
+    });
+  }
+
+  double hogwild(size_t number) {
+    const size_t count = sampler_.count(), chunks = (count + HOGWILD_CHUNK - 1) / HOGWILD_CHUNK;
+    const float decay = float(input_.regularisation * input_.learningRate);
+    sums_.resize(chunks);
+    run_.parallel(chunks, [&](size_t chunk) {
+      const size_t from = chunk * HOGWILD_CHUNK, size = std::min(HOGWILD_CHUNK, count - from);
+      run_.blocks.hogwildSamples(sampler_.samples() + from, size, parameters_.data(), stride_, input_.learningRate, decay, losses_.data() + from);
+      sums_[chunk] = run_.blocks.sumOfLosses(losses_.data() + from, size);
+    });
+    state_.step += count;
+    run_.progress(double(number + 1), double(input_.epochs));
+    double loss = 0;
+    for (const double sum : sums_) loss = loss + sum;
     return loss;
   }
 
-  void optimise(const float* gradient, bool sparse, double share) {
-    state_.step++;
-    Step step;
-    step.regularisation = input_.regularisation * share;
-    step.rate = input_.learningRate;
-    if (input_.adam) step.rate = (input_.learningRate * std::sqrt(1.0 - powerOf(0.999, state_.step))) / (1.0 - powerOf(0.9, state_.step));
-    const size_t chunkRows = std::max<size_t>(1, VALUE_CHUNK / dimension_);
-    run_.parallel((rows_ + chunkRows - 1) / chunkRows, [&](size_t chunk) {
-      const size_t from = chunk * chunkRows, to = std::min(rows_, from + chunkRows);
-      const uint32_t* occurrences = references_.occurrences.data();
-      if (input_.adam) {
-        run_.blocks.adamRows(&step, occurrences, gradient, sparse, dimension_, from, to, state_.parameters.data(), state_.first.data(), state_.second.data());
-      } else {
-        run_.blocks.sgdRows(&step, occurrences, gradient, sparse, dimension_, from, to, state_.parameters.data());
+  double batches(size_t number) {
+    steps_.clear();
+    for (uint32_t batch = 0; batch < input_.batchCount; batch++) {
+      if (sampler_.offsets()[batch + 1] > sampler_.offsets()[batch]) steps_.push_back(batch);
+    }
+    double loss = 0;
+    for (size_t from = 0; from < steps_.size(); from += WINDOW) {
+      const size_t to = std::min(steps_.size(), from + WINDOW);
+      grouping_.build(sampler_, steps_, from, to, run_);
+      const bool idle = input_.adam && !graph_;
+      if (idle) openWindow(to - from);
+      for (size_t at = 0; at < to - from; at++) {
+        run_.check();
+        const GroupedBatch& batch = grouping_[at];
+        update_.step = uint32_t(at);
+        if (idle) window_.after(at, update_);
+        graph_ ? graphStep(batch) : step(batch);
+        state_.step++;
+        loss = loss + run_.blocks.sumOfLosses(losses_.data(), batch.count);
+        run_.progress(double(number) + double(steps_[from + at] + 1) / double(input_.batchCount), double(input_.epochs));
       }
-    });
+    }
+    return loss;
   }
 
-  void refuseDivergence(double loss, size_t number) const {
-    bool finite = std::isfinite(loss);
-    for (const std::vector<float>* array : {&state_.parameters, &state_.first, &state_.second}) {
-      finite = finite && run_.blocks.allFinite(array->data(), array->size());
-    }
+  // Adam moves every row at every step. The steps that do not read a row are taken together: here those before the first that
+  // does, and in rowStep() of the inner loops those between two, or before the end of the window.
+  void openWindow(size_t steps) {
+    window_.open(input_.learningRate, state_.step, steps);
+    grouping_.mark(touched_.data(), run_);
+    update_.touched = touched_.data();
+    update_.steps = uint32_t(steps);
+    window_.before(update_);
+    forChunks([&](size_t from, size_t to) { run_.blocks.idleRows(&update_, from, to); });
+  }
+
+  void step(const GroupedBatch& batch) {
+    const double share = 1.0 / double(batch.count), scale = input_.adam ? share : share * input_.learningRate;
+    update_.decay = input_.regularisation * scale;
+    halves(batch, {parameters_.data(), scale, losses_.data(), nullptr, nullptr}, update_);
+  }
+
+  void halves(const GroupedBatch& batch, Step step, const Update& update) {
+    weights_.need(batch.count);
+    users_.need(batch.userGroups * stride_);
+    step.weights = weights_.data();
+    step.users = users_.data();
+    run_.parallel(batch.userChunks, [&](size_t chunk) { run_.blocks.userGroups(&batch, &step, &update, batch.userBounds[chunk], batch.userBounds[chunk + 1]); });
+    run_.parallel(batch.itemChunks, [&](size_t chunk) { run_.blocks.itemGroups(&batch, &step, &update, batch.itemBounds[chunk], batch.itemBounds[chunk + 1]); });
+  }
+
+  void refuseDivergence(double loss, size_t number) {
+    std::atomic<bool> finite{std::isfinite(loss)};
+    forChunks([&](size_t from, size_t to) {
+      bool sound = run_.blocks.allFinite(parameters_.data() + from * stride_, (to - from) * stride_);
+      if (input_.adam) sound = sound && run_.blocks.allFinite(moments_.data() + 2 * from * stride_, 2 * (to - from) * stride_);
+      if (!sound) finite.store(false, std::memory_order_relaxed);
+    });
     if (finite) return;
     throw Error{"NATIVE_DIVERGED", "training diverged in epoch " + std::to_string(input_.firstEpoch + number) + ".",
                 "Lower the learning rate or the regularisation."};
   }
 
+  // With a graph: the loss is on E = S E0, and its gradient goes back through S.
+  void openGraph() {
+    adjacency_ = buildGraph(input_.positives, state_.userCount, state_.itemCount, run_);
+    propagation_ = std::make_unique<Propagation>(adjacency_, stride_, input_.layers, input_.bf16);
+    for (Buffer<float>* table : {&embeddings_, &gradient_, &propagated_}) table->need(rows_ * stride_);
+    occurrences_.need(rows_);
+    std::memset(gradient_.data(), 0, rows_ * stride_ * sizeof(float));
+    std::memset(occurrences_.data(), 0, rows_ * sizeof(uint32_t));
+    update_.gradient = keep_.gradient = gradient_.data();
+    update_.occurrences = keep_.occurrences = occurrences_.data();
+    keep_.kind = KEEP_GRADIENT;
+    keep_.stride = stride_;
+    keep_.parameters = parameters_.data();
+  }
+
+  void graphStep(const GroupedBatch& batch) {
+    const double share = 1.0 / double(batch.count), scale = input_.adam ? share : share * input_.learningRate;
+    propagation_->beginSelection();
+    for (size_t group = 0; group < batch.userGroups; group++) propagation_->select(batch.samples[batch.userStarts[group]].user);
+    for (size_t group = 0; group < batch.itemGroups; group++) propagation_->select(batch.itemRows[group]);
+    propagation_->endSelection(run_);
+    propagation_->forward(parameters_.data(), embeddings_.data(), run_);
+    halves(batch, {embeddings_.data(), scale, losses_.data(), nullptr, nullptr}, keep_);
+    propagation_->backward(gradient_.data(), propagated_.data(), run_);
+    update_.decay = input_.regularisation * scale;
+    update_.step = 0;
+    update_.steps = 1;
+    if (input_.adam) {
+      window_.open(input_.learningRate, state_.step, 1);
+      window_.after(0, update_);
+    }
+    forChunks([&](size_t from, size_t to) { run_.blocks.moveRows(&update_, propagated_.data(), from, to); });
+  }
+
   Training& input_;
   TrainingState& state_;
   Run& run_;
-  size_t rows_, dimension_;
-  Graph graph_;
-  Propagation propagation_;
-  References references_;
-  EpochSamples samples_;
-  std::vector<float> embeddings_, gradient_, propagated_;
-  std::vector<double> weights_, losses_;
+  const size_t rows_, stride_;
+  const bool graph_;
+  Sampler sampler_;
+  Grouping grouping_;
+  AdamWindow window_;
+  Update update_ = {}, keep_ = {};
+  Buffer<float> parameters_, moments_, weights_, users_;
+  Buffer<double> losses_;
+  Buffer<uint64_t> touched_;
+  std::vector<uint32_t> steps_;  // the batches that are not empty
+  std::vector<double> sums_;
+  // With a graph only.
+  Graph adjacency_;
+  std::unique_ptr<Propagation> propagation_;
+  Buffer<float> embeddings_, gradient_, propagated_;
+  Buffer<uint32_t> occurrences_;
 };
 
 }  // namespace
@@ -186,9 +277,9 @@ class Trainer {
 EpochResult train(Training input, Run& run) {
   EpochResult result;
   result.losses.resize(input.epochs);
-  Sampler sampler(input);
   Trainer trainer(input, run);
-  for (size_t epoch = 0; epoch < input.epochs; epoch++) result.losses[epoch] = trainer.epoch(sampler, epoch);
+  for (size_t epoch = 0; epoch < input.epochs; epoch++) result.losses[epoch] = trainer.epoch(epoch);
+  trainer.finish();
   result.state = std::move(input.state);
   return result;
 }

@@ -82,6 +82,21 @@ export function softplus(x: number): number {
   return (x > 0 ? x : 0) + log(1 + exp(x > 0 ? -x : x));
 }
 
+/** e^-|x|: what {@link bprLoss} and {@link bprSlope} of x are made of. */
+export function bprFall(x: number): number {
+  return exp(x > 0 ? -x : x);
+}
+
+/** softplus(-x) = -ln sigma(x), the BPR loss of a difference x, from fall = e^-|x|. */
+export function bprLoss(x: number, fall: number): number {
+  return (x > 0 ? 0 : -x) + log(1 + fall);
+}
+
+/** sigma(-x), minus the slope of {@link bprLoss}, from fall = e^-|x|. */
+export function bprSlope(x: number, fall: number): number {
+  return (x > 0 ? fall : 1) / (1 + fall);
+}
+
 /** cos(2 pi t) for t in [0, 1): the angle of Box-Muller, given as a share of the full turn. */
 export function cosTurn(t: number): number {
   // Fold to [-1/8, 1/8] of a turn, where short series for sine and cosine are exact to the last bits.
@@ -116,4 +131,53 @@ export function cosTurn(t: number): number {
     default:
       return s;
   }
+}
+
+/**
+ * a * b + c with one rounding to float32: what a processor's fused multiply-add gives. All three must be float32 values. The
+ * product is exact in double (24 + 24 bits fit in 53), so only the sum rounds before the rounding to float32, and that first
+ * rounding matters only where it lands halfway between two float32: then the part it lost decides.
+ */
+export function fma32(a: number, b: number, c: number): number {
+  const product = a * b, sum = product + c;
+  const rounded = Math.fround(sum), rest = sum - rounded;
+  if (rest === 0) return rounded;
+  // Halfway, and only there, the neighbour on the other side is a float32 too.
+  const other = rounded + 2 * rest;
+  if (Math.fround(other) !== other && rest - rest === 0) return rounded;
+  const back = sum - product, lost = product - (sum - back) + (c - back);
+  if (rest - rest !== 0) return sum === Math.sign(sum) * OVERFLOW_32 && lost * sum < 0 ? Math.sign(sum) * MAX_32 : rounded;
+  if (lost > 0) return Math.max(rounded, other);
+  return lost < 0 ? Math.min(rounded, other) : rounded;
+}
+
+/** The smallest number that rounds to infinity: halfway between the largest float32 and 2^128. */
+const OVERFLOW_32 = 2 ** 128 - 2 ** 103;
+const MAX_32 = 2 ** 128 - 2 ** 104;
+
+const LOG2E_32 = Math.fround(1.4426950408889634);
+const LN2_HIGH_32 = 0.6931471824645996;
+const LN2_LOW_32 = -1.9046542121259336e-9;
+/** Adding 1.5 * 2^23 rounds a small number to a whole one. */
+const SHIFTER_32 = 12582912;
+/** 2^n for n = -93 .. 127, at n + 93. */
+const POWERS = Float64Array.from({ length: 221 }, (_, at) => powerOfTwo(at - 93));
+
+/**
+ * e^x in float32 for a float32 x of at most 88; below -64 it is 0. Within 1 unit in the last place, 1 at 0. Beside the
+ * e^0 = 1 of a softmax nothing below e^-64 = 1.6e-28 can be seen, and products with what remains stay normal numbers, which
+ * processors multiply at full speed.
+ */
+export function exp32(x: number): number {
+  if (x < -64) return 0;
+  const n = Math.fround(fma32(x, LOG2E_32, SHIFTER_32) - SHIFTER_32);
+  const r = fma32(n, -LN2_LOW_32, fma32(n, -LN2_HIGH_32, x));
+  let p = 0.0013820689637213945;
+  p = fma32(p, r, 0.008368675597012043);
+  p = fma32(p, r, 0.04166826605796814);
+  p = fma32(p, r, 0.1666652113199234);
+  p = fma32(p, r, 0.4999999403953552);
+  p = fma32(p, r, 1);
+  p = fma32(p, r, 1);
+  return p * POWERS[n + 93];
 }

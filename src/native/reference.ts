@@ -5,6 +5,8 @@ import type { Held, Holdable, KernelName, Kernels } from "./kernels.js";
 import { outOfMemory, TYPESCRIPT } from "./reader.js";
 import { attentionWeights } from "./reference/attention.js";
 import { gram, itemCooccurrence } from "./reference/gram.js";
+import { conjugateGradient, hessianProduct } from "./reference/hessian.js";
+import { kmeans } from "./reference/kmeans.js";
 import { knapsack } from "./reference/knapsack.js";
 import { cholesky, rankUpdate, settled } from "./reference/linear.js";
 import { propagate } from "./reference/propagate.js";
@@ -30,6 +32,9 @@ export function referenceKernels(): Kernels {
     itemCooccurrence: guarded("itemCooccurrence", itemCooccurrence),
     cholesky: guarded("cholesky", cholesky),
     rankUpdate: guarded("rankUpdate", rankUpdate),
+    kmeans: guarded("kmeans", kmeans),
+    hessianProduct: guarded("hessianProduct", hessianProduct),
+    conjugateGradient: guarded("conjugateGradient", conjugateGradient),
   };
 }
 

@@ -122,9 +122,9 @@ export async function pooledWeights(
     history.items.forEach((item, row) => keys.set(space.keyValues.subarray(item * dimension, (item + 1) * dimension), (keyOffsets[at]! + row) * dimension));
     if (bias) history.ratings.forEach((rating, row) => { bias[keyOffsets[at]! + row] = prior!(rating); });
   });
-  const pooled = await kernels.attentionWeights(
+  const { weights } = await kernels.attentionWeights(
     { queries, queryOffsets, keys, keyOffsets, dimension, heads, output: pool, ...(bias ? { bias } : {}) }, run);
-  return requests.map((_, at) => pooled.subarray(keyOffsets[at]!, keyOffsets[at + 1]!));
+  return requests.map((_, at) => weights.subarray(keyOffsets[at]!, keyOffsets[at + 1]!));
 }
 
 /** The `budget` rows with the largest weights, ties to the lower item. */

@@ -3,6 +3,8 @@ import { fingerprint } from "../core/fingerprint.js";
 import { log } from "../core/math.js";
 import { Breather, type RunOptions } from "../core/progress.js";
 import type { Dataset } from "../data/dataset.js";
+import type { Kernels } from "../native/kernels.js";
+import { loadKernels } from "../native/load.js";
 import { kMeans, silhouette } from "./kmeans.js";
 import { catalogueVectors, genresOf, meanVector, titleFrequency, titleWords, unit, type WordVectors } from "./wordvectors.js";
 
@@ -28,6 +30,8 @@ export interface ClusterOptions extends RunOptions {
   seed?: number;
   /** Default: {@link catalogueVectors}. */
   vectors?: WordVectors;
+  /** Default: those of this process, {@link loadKernels}. */
+  kernels?: Kernels;
 }
 
 /**
@@ -38,8 +42,8 @@ export interface ClusterOptions extends RunOptions {
  * @throws ConfigError when k is no whole number of at least 1, or no word has a vector.
  */
 export async function clusterItems(dataset: Dataset, options: ClusterOptions = {}): Promise<Categories> {
-  const { k = 5, seed = 2020, vectors = catalogueVectors(dataset), signal } = options;
-  const run = { seed, ...(signal ? { signal } : {}) };
+  const { k = 5, seed = 2020, vectors = catalogueVectors(dataset), kernels = loadKernels(), signal } = options;
+  const run = { seed, kernels, ...(signal ? { signal } : {}) };
   const genres = genresOf(dataset);
   if (genres.length === 0) return clusterTitles(dataset, k, vectors, run);
 
@@ -78,7 +82,13 @@ export function genreCategories(dataset: Dataset): Categories {
   return categories(labels, homeless ? [...genres, "no genre"] : genres, "genres as given", 0, 0, []);
 }
 
-async function clusterTitles(dataset: Dataset, k: number, vectors: WordVectors, run: { seed: number; signal?: AbortSignal }): Promise<Categories> {
+interface ClusterRun {
+  seed: number;
+  kernels: Kernels;
+  signal?: AbortSignal;
+}
+
+async function clusterTitles(dataset: Dataset, k: number, vectors: WordVectors, run: ClusterRun): Promise<Categories> {
   const frequency = titleFrequency(dataset);
   const rarity = (word: string): number => log(1 + dataset.itemCount / frequency.get(word)!);
   const known: number[] = [], points: Float64Array[] = [];
@@ -104,7 +114,7 @@ const MANY = 1000;
 
 /** k-means of directions: the angle between words is what their vectors mean, their lengths follow how common they are. */
 async function clustered(
-  rows: readonly Float64Array[], k: number, { dimension, origin }: WordVectors, run: { seed: number; signal?: AbortSignal }, what: string,
+  rows: readonly Float64Array[], k: number, { dimension, origin }: WordVectors, run: ClusterRun, what: string,
 ): Promise<{ labels: Uint32Array; count: number; silhouette: number }> {
   if (rows.length === 0) {
     throw new ConfigError("CONFIG_CLUSTER_VECTORS", `No ${what} has a vector in ${origin}.`, { hint: "Leave `vectors` out to use the catalogue's own text." });

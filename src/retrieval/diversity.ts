@@ -75,7 +75,9 @@ export async function solveRatios(
   }
   // Every category takes at least one level and at most all of its own.
   const capacity = Math.max(categories, Math.min(whole, categories * levels));
-  const { choices, totals } = await kernels.knapsack({ values, instances: 1, categories, levels, capacity, boundary }, run);
+  const { choices, totals } = await kernels.knapsack({
+    categoryOffsets: Uint32Array.of(0, categories), levels: new Uint32Array(categories).fill(levels), values, capacities: Uint32Array.of(capacity), boundary,
+  }, run);
   return { levels: Array.from(choices), whole, total: totals[0]!, capacity };
 }
 

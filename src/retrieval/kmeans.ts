@@ -1,8 +1,11 @@
 import { ConfigError } from "../core/errors.js";
 import { Breather, type RunOptions } from "../core/progress.js";
 import { KeyedRandom, NONE, smallestKeys } from "../core/rng.js";
+import type { Kernels } from "../native/kernels.js";
 
 export interface KMeansOptions extends RunOptions {
+  /** They run the rounds. */
+  kernels: Kernels;
   k: number;
   seed: number;
   /** Independent k-means++ starts; the lowest inertia wins, ties to the earlier. Default 10. */
@@ -30,7 +33,7 @@ const ROUNDS = 100;
  * @throws ConfigError when there are fewer points than clusters, or a point is not finite.
  */
 export async function kMeans(points: Float64Array, dimension: number, options: KMeansOptions): Promise<KMeansResult> {
-  const { k, seed, restarts = 10, signal } = options;
+  const { kernels, k, seed, restarts = 10, signal } = options;
   const count = points.length / dimension;
   if (!Number.isInteger(k) || k < 1 || !Number.isInteger(count) || count < k) {
     throw new ConfigError("CONFIG_CLUSTERS", `${count} points cannot make ${k} clusters.`, { hint: "Ask for fewer clusters, at least 1." });
@@ -45,18 +48,11 @@ export async function kMeans(points: Float64Array, dimension: number, options: K
   const breather = new Breather(signal);
   let best: KMeansResult | undefined;
   for (let restart = 0; restart < restarts; restart++) {
-    const centroids = await start(points, dimension, k, random, restart, breather);
-    const labels = new Uint32Array(count).fill(NONE);
-    const distances = new Float64Array(count);
-    let round = 0;
-    for (let moved = true; moved && round < ROUNDS; round++) {
-      moved = await assign(points, dimension, centroids, labels, distances, breather);
-      moved = repairEmpty(labels, distances, k) || moved;
-      average(points, dimension, labels, centroids);
-    }
-    await assign(points, dimension, centroids, labels, distances, breather);
+    const { labels, centroids, distances, rounds } = await kernels.kmeans(
+      { points, dimension, centroids: await start(points, dimension, k, random, restart, breather), rounds: ROUNDS }, signal ? { signal } : {},
+    );
     const inertia = distances.reduce((sum, distance) => sum + distance, 0);
-    if (!best || inertia < best.inertia) best = { labels, centroids, inertia, iterations: round };
+    if (!best || inertia < best.inertia) best = { labels, centroids, inertia, iterations: rounds };
   }
   return renumber(best!, dimension);
 }
@@ -112,63 +108,6 @@ async function start(points: Float64Array, dimension: number, k: number, random:
     while (chosen < count - 1 && (left -= nearest[chosen]!) >= 0) chosen++;
     await breather.pause();
   }
-}
-
-/** Points between two looks at the clock. */
-const STRIDE = 256;
-
-async function assign(
-  points: Float64Array, dimension: number, centroids: Float64Array, labels: Uint32Array, distances: Float64Array, breather: Breather,
-): Promise<boolean> {
-  const k = centroids.length / dimension;
-  let moved = false;
-  for (let point = 0; point < labels.length; point++) {
-    let best = 0, least = Infinity;
-    for (let cluster = 0; cluster < k; cluster++) {
-      const distance = squaredDistance(points, point * dimension, centroids, cluster * dimension, dimension);
-      if (distance < least) {
-        least = distance;
-        best = cluster;
-      }
-    }
-    moved ||= labels[point] !== best;
-    labels[point] = best;
-    distances[point] = least;
-    if (point % STRIDE === STRIDE - 1 && breather.due()) await breather.pause();
-  }
-  return moved;
-}
-
-/** Gives each empty cluster the point farthest from its centroid, while some point is away from its own. */
-function repairEmpty(labels: Uint32Array, distances: Float64Array, k: number): boolean {
-  const sizes = new Uint32Array(k);
-  for (const label of labels) sizes[label]!++;
-  let repaired = false;
-  for (let cluster = 0; cluster < k; cluster++) {
-    if (sizes[cluster]! > 0) continue;
-    let far = -1;
-    for (let point = 0; point < labels.length; point++) {
-      if (distances[point]! > (far < 0 ? 0 : distances[far]!) && sizes[labels[point]!]! > 1) far = point;
-    }
-    if (far < 0) break;
-    sizes[labels[far]!]!--;
-    sizes[cluster] = 1;
-    labels[far] = cluster;
-    distances[far] = 0;
-    repaired = true;
-  }
-  return repaired;
-}
-
-function average(points: Float64Array, dimension: number, labels: Uint32Array, centroids: Float64Array): void {
-  const sizes = new Uint32Array(centroids.length / dimension);
-  centroids.fill(0);
-  for (let point = 0; point < labels.length; point++) {
-    const cluster = labels[point]!;
-    sizes[cluster]!++;
-    for (let axis = 0; axis < dimension; axis++) centroids[cluster * dimension + axis]! += points[point * dimension + axis]!;
-  }
-  for (let at = 0; at < centroids.length; at++) centroids[at]! /= Math.max(1, sizes[Math.floor(at / dimension)]!);
 }
 
 /** Numbers clusters by first appearance and drops those without a point. */

@@ -270,7 +270,7 @@ export class Cragru extends RebuildingUnlearner<Built> {
     let categories: Categories | undefined;
     if (needs.has("categories") || needs.has("hitRates")) {
       if (this.clusters?.dataset !== dataset) {
-        const found = await clusterItems(dataset, { k: this.options.clusters?.k ?? 5, seed, vectors: words(), ...whileFresh(stale, options) });
+        const found = await clusterItems(dataset, { k: this.options.clusters?.k ?? 5, seed, vectors: words(), kernels, ...whileFresh(stale, options) });
         this.clusters = { dataset, categories: found };
       }
       ({ categories } = this.clusters!);

@@ -1,5 +1,6 @@
 import type { Csr } from "../../src/core/interactions.js";
 import { KeyedRandom } from "../../src/core/rng.js";
+import { ISA_NAMES } from "../../src/native/addon.js";
 import { describeNative, loadKernels } from "../../src/native/load.js";
 import type { Kernels, TrainingState } from "../../src/native/kernels.js";
 
@@ -53,4 +54,16 @@ export function bytesOf(value: unknown): string {
     return Object.keys(value).sort().map((key) => `${key}=${bytesOf((value as Record<string, unknown>)[key])}`).join(";");
   }
   return String(value);
+}
+
+/** The cpu face in every instruction set of this machine, with one thread and with three; empty where it is missing. */
+export function cpuFaces(): Kernels[] {
+  if (describeNative({ device: "auto" }).face !== "cpu") return [];
+  return ISA_NAMES.flatMap((isa) => [1, 3].flatMap((threads) => {
+    try {
+      return [loadKernels({ device: "cpu", isa, threads })];
+    } catch {
+      return [];
+    }
+  }));
 }

@@ -152,7 +152,7 @@ const refusals: [string, string, string, (input: Fields, state: Fields) => void]
   ["knapsack", "a capacity below the categories", "NATIVE_INFEASIBLE", (input) => { input.capacities = Uint32Array.of(3, 1); }],
   ["knapsack", "a capacity above all levels", "NATIVE_INFEASIBLE", (input) => { input.capacities = Uint32Array.of(3, 5); }],
   ["knapsack", "capacities of other instances", "NATIVE_SHAPE", (input) => { input.capacities = Uint32Array.of(3); }],
-  ["knapsack", "an instance without a category", "NATIVE_RANGE", (input) => { input.categoryOffsets = Uint32Array.of(0, 4, 4); }],
+  ["knapsack", "an instance without a category", "NATIVE_RANGE", (input) => { Object.assign(input, { categoryOffsets: Uint32Array.of(0, 4, 4), capacities: Uint32Array.of(5, 3) }); }],
   ["knapsack", "a category without a level", "NATIVE_RANGE", (input) => { input.levels = Uint32Array.of(2, 0, 2, 2); }],
   ["knapsack", "values of the wrong length", "NATIVE_SHAPE", (input) => { input.values = new Float64Array(7); }],
   ["knapsack", "a NaN", "NATIVE_NOT_FINITE", (input) => { input.values = withValue(new Float64Array(8), NaN); }],

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import fc from "fast-check";
-import { KERNEL_NAMES, NO_ITEM, type KnapsackInput, type ScoreTopKInput } from "../../src/native/kernels.js";
+import { KERNEL_NAMES, NO_ITEM, type ScoreTopKInput } from "../../src/native/kernels.js";
 import { bytesOf, csrOf, floats, presentFaces, sparse } from "./faces.js";
 
 const { faces, missing } = presentFaces();
@@ -25,29 +25,6 @@ function naiveTopK(input: ScoreTopKInput, user: number): { items: number[]; scor
     items: [...best.map((one) => one.item), ...new Array<number>(k - best.length).fill(NO_ITEM)],
     scores: [...best.map((one) => one.score), ...new Array<number>(k - best.length).fill(-Infinity)],
   };
-}
-
-/** Best choice by trying all; ties by the smaller level, last category first. Values must add without rounding. */
-function bruteForce(input: KnapsackInput, instance: number): { choice: number[]; total: number } {
-  const { categories, levels, capacity, boundary, values } = input;
-  let best = { choice: [] as number[], total: -Infinity };
-  const smaller = (a: number[], b: number[]): boolean => {
-    for (let c = categories - 1; c >= 0; c--) if (a[c] !== b[c]) return a[c] < b[c];
-    return false;
-  };
-  const choice = new Array<number>(categories).fill(1);
-  for (;;) {
-    const sum = choice.reduce((a, b) => a + b, 0);
-    if (boundary === "exact" ? sum === capacity : sum <= capacity) {
-      let total = 0;
-      for (let c = 0; c < categories; c++) total += values[(instance * categories + c) * levels + choice[c] - 1];
-      if (total > best.total || (total === best.total && smaller(choice, best.choice))) best = { choice: [...choice], total };
-    }
-    let at = 0;
-    while (at < categories && choice[at] === levels) choice[at++] = 1;
-    if (at === categories) return best;
-    choice[at]++;
-  }
 }
 
 describe.each(faces)("$device", (kernels) => {
@@ -131,81 +108,6 @@ describe.each(faces)("$device", (kernels) => {
       expect(copy).not.toBe(parameters);
     });
   });
-
-  describe("attentionWeights", () => {
-    it("is a softmax: rows add to 1, a bias of log w multiplies by w", async () => {
-      const queryOffsets = Uint32Array.of(0, 2, 2, 3), keyOffsets = Uint32Array.of(0, 3, 5, 5);
-      const queries = floats(3 * 8, 1, 4), keys = floats(5 * 8, 2, 4);
-      const plain = await kernels.attentionWeights({ queries, queryOffsets, keys, keyOffsets, dimension: 8, heads: 1, output: "weights" });
-      expect(plain.length).toBe(6);
-      for (const c of [0, 1]) expect(plain[3 * c] + plain[3 * c + 1] + plain[3 * c + 2]).toBeCloseTo(1, 6);
-      const bias = Float32Array.of(Math.log(2), 0, 0, 0, 0);
-      const tilted = await kernels.attentionWeights({ queries, queryOffsets, keys, keyOffsets, dimension: 8, heads: 1, output: "weights", bias });
-      expect(tilted[0] / tilted[1]).toBeCloseTo(2 * plain[0] / plain[1], 4);
-    });
-
-    it("equals the definition with Math.exp, for every head count and pooling", async () => {
-      const dimension = 12, queryOffsets = Uint32Array.of(0, 4, 4, 9), keyOffsets = Uint32Array.of(0, 7, 10, 29);
-      const queries = floats(9 * dimension, 3, 3), keys = floats(29 * dimension, 4, 3), bias = floats(29, 5);
-      for (const heads of [1, 2, 3, 4, 6, 12]) {
-        const width = dimension / heads;
-        const weights: number[][][] = [];
-        for (let b = 0; b < 3; b++) {
-          weights.push([]);
-          for (let c = queryOffsets[b]; c < queryOffsets[b + 1]; c++) {
-            const mean = new Array<number>(keyOffsets[b + 1] - keyOffsets[b]).fill(0);
-            for (let h = 0; h < heads; h++) {
-              const logits = mean.map((_, j) => {
-                let dot = 0;
-                for (let d = 0; d < width; d++) dot += queries[c * dimension + h * width + d] * keys[(keyOffsets[b] + j) * dimension + h * width + d];
-                return dot / Math.sqrt(width) + bias[keyOffsets[b] + j];
-              });
-              const largest = Math.max(...logits), e = logits.map((x) => Math.exp(x - largest)), total = e.reduce((a, x) => a + x, 0);
-              e.forEach((x, j) => { mean[j] += x / total / heads; });
-            }
-            weights[b].push(mean);
-          }
-        }
-        const input = { queries, queryOffsets, keys, keyOffsets, dimension, heads, bias };
-        const close = (found: Float32Array, wanted: number[]): void => {
-          expect(found.length).toBe(wanted.length);
-          wanted.forEach((value, at) => { expect(found[at]).toBeCloseTo(value, 6); });
-        };
-        close(await kernels.attentionWeights({ ...input, output: "weights" }), weights.flat(2));
-        close(await kernels.attentionWeights({ ...input, output: "max" }),
-          weights.flatMap((rows, b) => Array.from({ length: keyOffsets[b + 1] - keyOffsets[b] }, (_, j) => Math.max(0, ...rows.map((row) => row[j])))));
-        close(await kernels.attentionWeights({ ...input, output: "mean" }),
-          weights.flatMap((rows, b) => Array.from({ length: keyOffsets[b + 1] - keyOffsets[b] }, (_, j) => (rows.length ? rows.reduce((a, row) => a + row[j], 0) / rows.length : 0))));
-      }
-    });
-  });
-
-  describe("knapsack", () => {
-    it("solves a case by hand", async () => {
-      // Two categories, levels 1-3, capacity 4: (1,3) = 1 + 9, (2,2) = 5 + 5, (3,1) = 6 + 2: a tie between the first two goes to (2,2).
-      const values = Float64Array.of(1, 5, 6, 2, 5, 9);
-      const result = await kernels.knapsack({ values, instances: 1, categories: 2, levels: 3, capacity: 4, boundary: "exact" });
-      expect(Array.from(result.choices)).toEqual([2, 2]);
-      expect(Array.from(result.totals)).toEqual([10]);
-    });
-
-    it("equals brute force, ties included, for both boundaries", async () => {
-      await fc.assert(fc.asyncProperty(
-        fc.integer({ min: 1, max: 4 }), fc.integer({ min: 1, max: 5 }), fc.integer({ min: 1, max: 3 }), fc.nat(100), fc.boolean(),
-        fc.array(fc.integer({ min: -4, max: 4 }), { minLength: 60, maxLength: 60 }),
-        async (categories, levels, instances, pick, atMost, numbers) => {
-          const capacity = categories + (pick % (categories * (levels - 1) + 1)) + (atMost ? pick % 3 : 0);
-          const values = Float64Array.from({ length: instances * categories * levels }, (_, at) => numbers[at % 60] / 2);
-          const input: KnapsackInput = { values, instances, categories, levels, capacity, boundary: atMost ? "atMost" : "exact" };
-          const result = await kernels.knapsack(input);
-          for (let instance = 0; instance < instances; instance++) {
-            const wanted = bruteForce(input, instance);
-            expect(Array.from(result.choices.subarray(instance * categories, (instance + 1) * categories))).toEqual(wanted.choice);
-            expect(result.totals[instance]).toBe(wanted.total);
-          }
-        }), { numRuns: 60 });
-    });
-  });
 });
 
 describe.each(faces.slice(1))("$device against js, bit for bit", (kernels) => {
@@ -231,31 +133,6 @@ describe.each(faces.slice(1))("$device against js, bit for bit", (kernels) => {
     for (const layers of [0, 1, 2, 3]) {
       const input = { userCount: 40, itemCount: 61, dimension, parameters: floats(101 * dimension, 5), positives: sparse(40, 61, 0.15, layers, true), layers };
       expect(bytesOf(await kernels.propagate(input))).toBe(bytesOf(await js.propagate(input)));
-    }
-  });
-
-  it.each([[8, 1], [33, 3], [64, 8], [65, 5], [12, 12]])("attentionWeights, dimension %i, %i heads", async (dimension, heads) => {
-    const queryOffsets = Uint32Array.of(0, 5, 5, 6, 40), keyOffsets = Uint32Array.of(0, 0, 9, 10, 177);
-    for (const output of ["weights", "max", "mean"] as const) {
-      for (const bias of [undefined, floats(177, 3, 5)]) {
-        for (const scale of [1, 90]) {
-          const input = {
-            queries: floats(40 * dimension, 1, scale), queryOffsets, keys: floats(177 * dimension, 2, 3), keyOffsets, dimension, heads, output,
-            ...(bias ? { bias } : {}),
-          };
-          expect(bytesOf(await kernels.attentionWeights(input))).toBe(bytesOf(await js.attentionWeights(input)));
-        }
-      }
-    }
-  });
-
-  it("knapsack", async () => {
-    for (const boundary of ["exact", "atMost"] as const) {
-      for (const [categories, levels, capacity] of [[1, 1, 1], [18, 10, 100], [5, 3, 15], [7, 40, 33]] as const) {
-        const values = Float64Array.from(floats(29 * categories * levels, capacity), (value) => value / 3);
-        const input = { values, instances: 29, categories, levels, capacity, boundary };
-        expect(bytesOf(await kernels.knapsack(input))).toBe(bytesOf(await js.knapsack(input)));
-      }
     }
   });
 });

@@ -1,71 +1,114 @@
-import { exp } from "../../core/math.js";
+import { NativeError } from "../../core/errors.js";
+import { exp32, fma32 } from "../../core/math.js";
 import { Breather, type RunOptions } from "../../core/progress.js";
-import { checkAttention, checkOptions } from "../check.js";
-import type { AttentionInput } from "../kernels.js";
+import { checkAttention, checkOptions, type CheckedAttention } from "../check.js";
+import { NO_ITEM, type AttentionInput, type AttentionResult } from "../kernels.js";
 import { Ticker } from "./ticker.js";
 
+/** Partial sums of a softmax total. */
+const LANES = 16;
+/** Candidates of one user that are pooled before blocks are pooled. */
+const BLOCK = 64;
+
 /**
- * Softmax attention of candidates over history, mean over heads (Eq. 6 and 8). In double, in this order
- * (native/cpu/attention.cpp copies it): dot over d ascending in the head's slice; logit = dot * (1 / sqrt(dimension / heads))
- * + bias; e = exp(logit - largest); total over j ascending; weight of head = e * (1 / total); heads ascending, then / heads.
- * "mean" adds the candidates in order and divides by their number. Rounded to float32 once.
+ * Softmax attention of candidates over history (Eq. 6 and 8). Every operation is rounded to float32; fma rounds once (fma32):
+ * 1. query q[d] * s with s = 1 / sqrt(dimension / heads) rounded to float32.
+ * 2. logit: from the key's bias (or 0), fma(query[d], key[d], logit) over d ascending in the head's slice. A logit that is not
+ *    finite is refused.
+ * 3. e[j] = exp32(logit[j] - largest logit): 0 where that is below -64.
+ * 4. total: sixteen sums t[l] over j = l, l + 16, ... ascending; then t[l] += t[l + 8], t[l + 4], t[l + 2], t[l + 1].
+ * 5. "heads": e[j] * (1 / total). Else, over heads ascending from 0, weight[j] = fma(e[j], 1 / (total * heads), weight[j]).
+ * 6. "max", "mean": candidates ascending in blocks of 64, from 0; blocks ascending, from 0; a mean is then divided by the candidates.
  * Cost O(candidates * history * dimension).
  */
-export async function attentionWeights(input: AttentionInput, options?: RunOptions): Promise<Float32Array> {
+export async function attentionWeights(input: AttentionInput, options?: RunOptions): Promise<AttentionResult> {
   const { signal, onProgress } = checkOptions(options);
   const checked = checkAttention(input);
-  const { queryOffsets, keyOffsets, groups, output } = checked;
-  const result = new Float32Array(checked.outputLength);
+  const { queryOffsets, keyOffsets, groups, heads, output, k, outputLength } = checked;
+  const weights = new Float32Array(outputLength);
+  const keys = output === "top" ? new Uint32Array(outputLength).fill(NO_ITEM) : undefined;
   const breather = new Breather(signal), ticker = new Ticker(onProgress, groups);
   let longest = 0;
   for (let group = 0; group < groups; group++) longest = Math.max(longest, keyOffsets[group + 1] - keyOffsets[group]);
-  const logits = new Float64Array(longest), weights = new Float64Array(longest), pooled = new Float64Array(longest);
+  const rows = { e: new Float32Array(longest), mean: new Float32Array(longest), block: new Float32Array(longest) };
+  const scaled = new Float32Array(checked.dimension);
   let written = 0;
   for (let group = 0; group < groups; group++) {
     const keyStart = keyOffsets[group], keyCount = keyOffsets[group + 1] - keyStart;
-    const queryCount = queryOffsets[group + 1] - queryOffsets[group];
-    pooled.fill(0);
-    for (let query = queryOffsets[group]; query < queryOffsets[group + 1]; query++) {
-      attend(checked, query, keyStart, keyCount, logits, weights);
-      if (output === "weights") for (let j = 0; j < keyCount; j++) result[written++] = weights[j];
-      else if (output === "mean") for (let j = 0; j < keyCount; j++) pooled[j] += weights[j];
-      else for (let j = 0; j < keyCount; j++) if (weights[j] > pooled[j]) pooled[j] = weights[j];
-      if (breather.due()) {
-        await breather.pause();
-        ticker.at(group);
+    const first = queryOffsets[group], last = queryOffsets[group + 1], queryCount = last - first;
+    const mean = rows.mean.subarray(0, keyCount), block = rows.block.subarray(0, keyCount), pooled = weights.subarray(keyStart, keyStart + keyCount);
+    for (let query = first; query < last && keyCount > 0; query++) {
+      scale(checked, query, scaled);
+      mean.fill(0);
+      for (let head = 0; head < heads; head++) {
+        const total = exponentials(checked, scaled, head, group, rows.e);
+        if (output === "heads") {
+          const inverse = Math.fround(1 / total), at = written + (head * queryCount + query - first) * keyCount;
+          for (let j = 0; j < keyCount; j++) weights[at + j] = rows.e[j] * inverse;
+        } else {
+          const inverse = Math.fround(1 / Math.fround(total * heads));
+          for (let j = 0; j < keyCount; j++) mean[j] = fma32(rows.e[j], inverse, mean[j]);
+        }
+        if (breather.due()) {
+          await breather.pause();
+          ticker.at(group);
+        }
+      }
+      if (output === "weights") weights.set(mean, written + (query - first) * keyCount);
+      if (keys) keepTop(mean, k, weights, keys, query * k);
+      if (output === "max" || output === "mean") {
+        pool(output, mean, block);
+        if ((query - first) % BLOCK === BLOCK - 1 || query === last - 1) {
+          pool(output, block, pooled);
+          block.fill(0);
+        }
       }
     }
-    if (output === "max") for (let j = 0; j < keyCount; j++) result[keyStart + j] = pooled[j];
-    if (output === "mean" && queryCount > 0) for (let j = 0; j < keyCount; j++) result[keyStart + j] = pooled[j] / queryCount;
+    if (output === "mean" && queryCount > 0) for (let j = 0; j < keyCount; j++) pooled[j] /= Math.fround(queryCount);
+    if (output === "heads" || output === "weights") written += queryCount * keyCount * (output === "heads" ? heads : 1);
   }
   ticker.end();
-  return result;
+  return keys ? { weights, keys } : { weights };
 }
 
-/** weights[j] = mean over heads of one candidate's attention. */
-function attend(input: AttentionInput, query: number, keyStart: number, keyCount: number, logits: Float64Array, weights: Float64Array): void {
-  const { queries, keys, bias, dimension, heads } = input;
-  const width = dimension / heads, scale = 1 / Math.sqrt(width);
-  for (let j = 0; j < keyCount; j++) weights[j] = 0;
-  for (let head = 0; head < heads; head++) {
-    const q = query * dimension + head * width;
-    let largest = -Infinity;
-    for (let j = 0; j < keyCount; j++) {
-      const k = (keyStart + j) * dimension + head * width;
-      let dot = 0;
-      for (let d = 0; d < width; d++) dot += queries[q + d] * keys[k + d];
-      const logit = dot * scale + (bias ? bias[keyStart + j] : 0);
-      logits[j] = logit;
-      if (logit > largest) largest = logit;
+function scale({ queries, dimension, heads }: CheckedAttention, query: number, scaled: Float32Array): void {
+  const factor = Math.fround(1 / Math.sqrt(dimension / heads));
+  for (let d = 0; d < dimension; d++) scaled[d] = queries[query * dimension + d] * factor;
+}
+
+/** e[j] = e^(logit - largest logit) of one head; returns their total. */
+function exponentials({ keys, keyOffsets, bias, dimension, heads }: CheckedAttention, query: Float32Array, head: number, group: number, e: Float32Array): number {
+  const width = dimension / heads, from = head * width, keyStart = keyOffsets[group], keyCount = keyOffsets[group + 1] - keyStart;
+  let largest = -Infinity;
+  for (let j = 0; j < keyCount; j++) {
+    const key = (keyStart + j) * dimension;
+    let logit = bias ? bias[keyStart + j] : 0;
+    for (let d = from; d < from + width; d++) logit = fma32(query[d], keys[key + d], logit);
+    if (!Number.isFinite(logit)) {
+      throw new NativeError("NATIVE_RANGE", `attentionWeights: the logits of user ${group} leave the range of float32.`, { hint: "Scale the vectors." });
     }
-    let total = 0;
-    for (let j = 0; j < keyCount; j++) {
-      const e = exp(logits[j] - largest);
-      logits[j] = e;
-      total += e;
-    }
-    const inverse = 1 / total;
-    for (let j = 0; j < keyCount; j++) weights[j] += logits[j] * inverse;
+    e[j] = logit;
+    if (logit > largest) largest = logit;
   }
-  for (let j = 0; j < keyCount; j++) weights[j] /= heads;
+  const totals = new Float32Array(LANES);
+  for (let j = 0; j < keyCount; j++) {
+    e[j] = exp32(Math.fround(e[j] - largest));
+    totals[j % LANES] += e[j];
+  }
+  for (let half = LANES / 2; half >= 1; half /= 2) for (let lane = 0; lane < half; lane++) totals[lane] += totals[lane + half];
+  return totals[0];
+}
+
+function pool(output: "max" | "mean", weights: Float32Array, pooled: Float32Array): void {
+  if (output === "mean") for (let j = 0; j < weights.length; j++) pooled[j] += weights[j];
+  else for (let j = 0; j < weights.length; j++) if (weights[j] > pooled[j]) pooled[j] = weights[j];
+}
+
+/** The k largest, ties to the lower key; what stands there stays where there are fewer. */
+function keepTop(row: Float32Array, k: number, weights: Float32Array, keys: Uint32Array, at: number): void {
+  const order = Uint32Array.from(row, (_, j) => j).sort((a, b) => row[b] - row[a] || a - b);
+  for (let place = 0; place < k && place < order.length; place++) {
+    weights[at + place] = row[order[place]];
+    keys[at + place] = order[place];
+  }
 }

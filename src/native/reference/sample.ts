@@ -60,25 +60,33 @@ function stablePass(order: Uint32Array, range: number, key: (row: number) => num
   return { order: sorted, starts };
 }
 
+export interface EpochDraw {
+  positives: Csr;
+  itemCount: number;
+  seed: number;
+  batchCount: number;
+  /** Samples of a batch stand by (lane1, user, item) instead of (user, item). */
+  placed: boolean;
+}
+
 /**
- * Orders the rows of one epoch by (batch, lane1, user, item): rows already stand by (user, item) and each pass is stable.
+ * Orders the rows of one epoch by batch: rows already stand by (user, item) and each pass is stable.
  * @param users the user of each row, see {@link rowUsers}
  */
-export async function drawEpoch(
-  positives: Csr, users: Uint32Array, itemCount: number, seed: number, epoch: number, batchCount: number, breather: Breather,
-): Promise<EpochSamples> {
+export async function drawEpoch(draw: EpochDraw, users: Uint32Array, epoch: number, breather: Breather): Promise<EpochSamples> {
+  const { positives, itemCount, seed, batchCount, placed } = draw;
   const { columns, offsets: rowOffsets } = positives;
   const count = columns.length;
-  const batches = new Uint32Array(count), places = new Uint32Array(count), negatives = new Uint32Array(count);
+  const batches = new Uint32Array(count), places = new Uint32Array(placed ? count : 0), negatives = new Uint32Array(count);
   const drawRows = (from: number, to: number): void => {
     const lanes = new Uint32Array(2);
     for (let row = from; row < to; row++) {
       const user = users[row], item = columns[row];
       philoxPair(user, item, epoch, 0, seed, ORDER, lanes);
       batches[row] = multiplyHigh(lanes[0], batchCount);
-      places[row] = lanes[1];
-      for (let draw = 0; draw < MOST_DRAWS; draw++) {
-        philoxPair(user, item, epoch, draw, seed, NEGATIVE, lanes);
+      if (placed) places[row] = lanes[1];
+      for (let attempt = 0; attempt < MOST_DRAWS; attempt++) {
+        philoxPair(user, item, epoch, attempt, seed, NEGATIVE, lanes);
         const negative = multiplyHigh(lanes[0], itemCount) >>> 0;
         negatives[row] = negative;
         if (!contains(columns, rowOffsets[user], rowOffsets[user + 1], negative)) break;
@@ -91,9 +99,11 @@ export async function drawEpoch(
   }
   let order: Uint32Array = new Uint32Array(count);
   for (let row = 0; row < count; row++) order[row] = row;
-  order = stablePass(order, 2048, (row) => places[row] & 2047).order;
-  order = stablePass(order, 2048, (row) => (places[row] >>> 11) & 2047).order;
-  order = stablePass(order, 1024, (row) => places[row] >>> 22).order;
+  if (placed) {
+    order = stablePass(order, 2048, (row) => places[row] & 2047).order;
+    order = stablePass(order, 2048, (row) => (places[row] >>> 11) & 2047).order;
+    order = stablePass(order, 1024, (row) => places[row] >>> 22).order;
+  }
   const last = stablePass(order, batchCount, (row) => batches[row]);
   const samples = {
     offsets: last.starts, users: new Uint32Array(count), items: new Uint32Array(count), negatives: new Uint32Array(count),

@@ -1,187 +1,220 @@
 /**
  * Training epochs of BPR and LightGCN; BPR is the case S = identity, so both share every line. One step, on a batch of B
- * samples (u, i, j) and share = 1 / B (native/cpu/train.cpp copies each operation in this order):
- *   E = S E0                                                        float32, see propagate.ts
- *   x = sum over d of E_u[d] * (E_i[d] - E_j[d])                    double, d ascending from 0
- *   c = sigmoid(-x), loss += softplus(-x)                           double, core/math.ts
- *   A_u += -c * (E_i - E_j), A_i += -c * E_u, A_j -= -c * E_u       double; samples in order: user, positive, negative
- *   H = S float32(A * share)                                        float32
- *   g = H + ((regularisation * share) * occurrences) * E0           double; H alone for rows that are not in the batch
- *   Adam: m = 0.9 m + 0.1 g, v = 0.999 v + 0.001 (g g), E0 -= (rate * m) / (sqrt(v) + 1e-8), with the m and v just computed
- *   in double and rate = (learningRate * sqrt(1 - 0.999^t)) / (1 - 0.9^t); powers by squaring from the lowest bit.
- *   SGD: E0 -= learningRate * g. E0, m and v are then stored as float32.
+ * samples (u, i, j) and scale = 1 / B, under SGD times the learning rate (native/cpu/train_blocks.cpp has each operation in this order):
+ *   E = S E0                                                      float32, see propagate.ts
+ *   x = sum over d of E_u[d] * (E_i[d] - E_j[d])                  double, in the order of dot
+ *   e = e^-|x|, c = (x > 0 ? e : 1) / (1 + e) = sigma(-x)         double, core/math.ts
+ *   loss = max(-x, 0) + log(1 + e)                                double; summed over the batch in the order of dot
+ *   r = float32(-(c * scale))
+ * and from here on float32, every operation rounded:
+ *   A_u += r * (E_i - E_j), A_i += r * E_u, A_j -= r * E_u        from 0; samples in order: user, positive, negative
+ *   H = S A
+ *   g = H + decay * E0 with decay = float32((regularisation * scale) * occurrences); H alone for rows that are not in the batch
+ *   SGD: E0 = E0 - g
+ *   Adam: m = .9 m + .1 g, v = .999 v + .001 (g * g), E0 = E0 - R * (m / (sqrt(v) + 1e-8)), with the m and v just computed
+ *   and rate_t = (learningRate * sqrt(1 - .999^t)) / (1 - .9^t) in double; powers by squaring from the lowest bit.
+ * Adam moves every row at every step. With a graph R = rate_t. Without one, the steps that do not read a row have g = 0 for it: they
+ * leave .9^k m and .999^k v after k of them and move it along m / sqrt(v) alone, so they are taken together with the step
+ * before them, R = sum over s = 0 .. k of rate_(t + s) (.9 / sqrt(.999))^s in double, ascending, then float32; m and v are
+ * multiplied by float32(.9^k) and float32(.999^k) (1 for k = 0). This happens inside windows of 64 steps of an epoch: the first
+ * window begins at its first step, k ends at the end of the window, and steps before the first one that reads a row are
+ * taken at the start of the window (R then without s = 0). The eps of such steps is that of the first: they differ from the sum of single
+ * steps in rounding alone, as long as sqrt(v) is far above 1e-8.
+ * Hogwild: the step of one sample after the other, scale = learningRate, without sums: u -= r (i - j) + decay u,
+ * i -= r u + decay i, j -= decay j - r u, with the u and i - j from before, and j read after i is written; the loss is
+ * summed over each 4096 samples in the order of dot, then over these.
  */
 import { NativeError } from "../../core/errors.js";
-import { sigmoid, softplus } from "../../core/math.js";
+import { bprFall, bprLoss, bprSlope } from "../../core/math.js";
 import { Breather, type RunOptions } from "../../core/progress.js";
 import { checkOptions, checkTraining, type CheckedTraining } from "../check.js";
 import type { BprInput, EpochResult, LightGcnInput, TrainingState } from "../kernels.js";
+import { BatchGradient, difference, sumOf, type Range } from "./gradient.js";
 import { applyS, buildGraph, propagateScratch } from "./propagate.js";
 import { drawEpoch, rowUsers, type EpochSamples } from "./sample.js";
 import { Ticker } from "./ticker.js";
+import { adamRow, AdamWindow, idleRow, Readings, sgdRow, WINDOW } from "./update.js";
 
-/** `Kernels.bprEpoch`, plainly. @throws NativeError on a state or an input that the contract refuses */
-/** Epochs of BPR (Rendle et al., UAI 2009). Cost of an epoch: O(rows * dimension + batches * parameters). */
+const { fround } = Math;
+const HOGWILD_CHUNK = 4096;
+
+/** Epochs of BPR (Rendle et al., UAI 2009). Cost of an epoch: O(rows * dimension + batches / 64 * parameters). */
 export async function bprEpoch(state: TrainingState, input: BprInput, options?: RunOptions): Promise<EpochResult> {
   return train("bprEpoch", checkOptions(options), checkTraining("bprEpoch", state, input));
 }
 
-/** `Kernels.lightGcnEpoch`, plainly. @throws NativeError on a state or an input that the contract refuses */
 /** Epochs of LightGCN (He et al., SIGIR 2020). Each batch propagates twice: O(batches * layers * rows * dimension). */
 export async function lightGcnEpoch(state: TrainingState, input: LightGcnInput, options?: RunOptions): Promise<EpochResult> {
   return train("lightGcnEpoch", checkOptions(options), checkTraining("lightGcnEpoch", state, input));
 }
 
 async function train(kernel: string, { signal, onProgress }: RunOptions, { state, input }: CheckedTraining): Promise<EpochResult> {
-  const { userCount, itemCount, dimension, parameters } = state;
-  const { positives, layers, epochs, batchCount } = input;
-  const rows = userCount + itemCount;
+  const { positives, epochs, firstEpoch, batchCount, seed } = input;
   const breather = new Breather(signal), ticker = new Ticker(onProgress, epochs);
   const users = rowUsers(positives), losses = new Float64Array(epochs);
-  const graph = layers > 0 ? buildGraph(positives, userCount, itemCount) : undefined;
-  const scratch = graph ? propagateScratch(rows, dimension) : undefined;
-  const embeddings = graph ? new Float32Array(rows * dimension) : parameters;
-  const gradient = new Float32Array(rows * dimension);
-  const propagated = graph ? new Float32Array(rows * dimension) : gradient;
-  const batch = new BatchGradient(rows, dimension);
-
+  const hogwild = input.update === "hogwild";
+  const trainer: Trainer = hogwild ? new Hogwild(state, input, breather) : new Batches(state, input, breather);
+  const draw = { positives, itemCount: state.itemCount, seed, batchCount, placed: hogwild };
   for (let epoch = 0; epoch < epochs; epoch++) {
-    const samples = await drawEpoch(positives, users, itemCount, input.seed, input.firstEpoch + epoch, batchCount, breather);
-    let loss = 0;
-    for (let number = 0; number < batchCount; number++) {
-      const from = samples.offsets[number], to = samples.offsets[number + 1];
-      if (from === to) continue;
-      if (graph && scratch) await applyS(graph, parameters, dimension, layers, embeddings, scratch, breather);
-      loss = batch.coefficients(samples, from, to, embeddings, userCount, loss);
-      batch.accumulate(samples, from, to, embeddings, userCount, gradient);
-      if (graph && scratch) await applyS(graph, gradient, dimension, layers, propagated, scratch, breather);
-      state.step++;
-      const weight = input.regularisation * (1 / (to - from));
-      if (input.optimiser === "adam") adam(state, propagated, batch.occurrences, weight, input.learningRate);
-      else sgd(state, propagated, batch.occurrences, weight, input.learningRate);
-      batch.clear(gradient);
-      if (breather.due()) await breather.pause();
-      ticker.at(epoch + (number + 1) / batchCount);
-    }
+    const samples = await drawEpoch(draw, users, firstEpoch + epoch, breather);
+    const loss = await trainer.epoch(samples, (done) => ticker.at(epoch + done));
     losses[epoch] = users.length > 0 ? loss / users.length : 0;
-    refuseDivergence(kernel, input.firstEpoch + epoch, losses[epoch], state);
+    refuseDivergence(kernel, firstEpoch + epoch, losses[epoch], state);
   }
   ticker.end();
   return { state, losses };
 }
 
-/** Sums of one batch: `accumulate` leaves float32(A * share) in the touched rows of the dense gradient, 0 elsewhere. */
-class BatchGradient {
-  /** How often each row occurs in the batch [rows]. */
-  readonly occurrences: Uint32Array;
-  private readonly slots: Int32Array;
-  private touched: number[] = [];
-  private sums = new Float64Array(0);
-  private weights = new Float64Array(0);
+interface Trainer {
+  /** Returns the sum of the losses; tells the share of the epoch that is done. */
+  epoch(samples: EpochSamples, progress: (done: number) => void): Promise<number>;
+}
 
-  constructor(rows: number, private readonly dimension: number) {
-    this.occurrences = new Uint32Array(rows);
-    this.slots = new Int32Array(rows).fill(-1);
+type TrainInput = CheckedTraining["input"];
+
+class Batches implements Trainer {
+  private readonly gradient: BatchGradient;
+  private readonly graph: PropagatedStep | undefined;
+  private readonly readings: Readings | undefined;
+
+  constructor(private readonly state: TrainingState, private readonly input: TrainInput, private readonly breather: Breather) {
+    const rows = state.userCount + state.itemCount;
+    this.gradient = new BatchGradient(rows, state.userCount, state.dimension);
+    if (input.layers > 0) this.graph = new PropagatedStep(state, input, breather);
+    else if (input.optimiser === "adam") this.readings = new Readings(rows);
   }
 
-  /** c = sigmoid(-x) of each sample; returns `loss` plus the samples' softplus(-x), one after the other. */
-  coefficients(samples: EpochSamples, from: number, to: number, embeddings: Float32Array, userCount: number, loss: number): number {
-    const { dimension } = this;
-    if (this.weights.length < to - from) this.weights = new Float64Array(to - from);
-    for (let sample = from; sample < to; sample++) {
-      const u = samples.users[sample] * dimension;
-      const i = (userCount + samples.items[sample]) * dimension, j = (userCount + samples.negatives[sample]) * dimension;
-      let x = 0;
-      for (let d = 0; d < dimension; d++) x += embeddings[u + d] * (embeddings[i + d] - embeddings[j + d]);
-      this.weights[sample - from] = sigmoid(-x);
-      loss += softplus(-x);
+  async epoch(samples: EpochSamples, progress: (done: number) => void): Promise<number> {
+    const { breather, input: { batchCount } } = this;
+    const { offsets } = samples;
+    const steps: number[] = [];
+    for (let batch = 0; batch < batchCount; batch++) if (offsets[batch + 1] > offsets[batch]) steps.push(batch);
+    let loss = 0;
+    for (let begin = 0; begin < steps.length; begin += WINDOW) {
+      const batches = steps.slice(begin, begin + WINDOW);
+      const window = this.readings ? this.openWindow(this.readings, samples, batches) : undefined;
+      for (let at = 0; at < batches.length; at++) {
+        const range = { samples, from: offsets[batches[at]], to: offsets[batches[at] + 1] };
+        const scale = (1 / (range.to - range.from)) * (this.input.optimiser === "sgd" ? this.input.learningRate : 1);
+        const weight = this.input.regularisation * scale;
+        loss += this.graph ? await this.graph.step(this.gradient, range, scale, weight) : this.step(range, scale, weight, window, at);
+        this.gradient.clear();
+        this.state.step++;
+        if (breather.due()) await breather.pause();
+        progress((batches[at] + 1) / batchCount);
+      }
     }
     return loss;
   }
 
-  accumulate(samples: EpochSamples, from: number, to: number, embeddings: Float32Array, userCount: number, gradient: Float32Array): void {
-    const { dimension, weights } = this;
-    for (let sample = from; sample < to; sample++) {
-      this.touch(samples.users[sample]);
-      this.touch(userCount + samples.items[sample]);
-      this.touch(userCount + samples.negatives[sample]);
-    }
-    const size = this.touched.length * dimension;
-    if (this.sums.length < size) this.sums = new Float64Array(size);
-    else this.sums.fill(0, 0, size);
-    const { sums, slots } = this;
-    for (let sample = from; sample < to; sample++) {
-      const user = samples.users[sample], item = userCount + samples.items[sample], negative = userCount + samples.negatives[sample];
-      const r = -weights[sample - from];
-      const u = user * dimension, i = item * dimension, j = negative * dimension;
-      const uTo = slots[user] * dimension, iTo = slots[item] * dimension, jTo = slots[negative] * dimension;
-      for (let d = 0; d < dimension; d++) {
-        const pull = r * embeddings[u + d];
-        sums[uTo + d] += r * (embeddings[i + d] - embeddings[j + d]);
-        sums[iTo + d] += pull;
-        sums[jTo + d] -= pull;
+  /** Takes the idle steps before the first step that reads a row. */
+  private openWindow(readings: Readings, { offsets, users, items, negatives }: EpochSamples, batches: number[]): OpenWindow {
+    const { userCount, itemCount, step } = this.state;
+    readings.clear();
+    batches.forEach((batch, at) => {
+      for (let sample = offsets[batch]; sample < offsets[batch + 1]; sample++) {
+        readings.mark(users[sample], at);
+        readings.mark(userCount + items[sample], at);
+        readings.mark(userCount + negatives[sample], at);
       }
+    });
+    const factors = new AdamWindow(this.input.learningRate, step, batches.length), before = factors.before();
+    for (let row = 0; row < userCount + itemCount; row++) {
+      const idle = readings.next(row, 0, batches.length);
+      if (idle > 0) idleRow(this.state, row, before[idle]);
     }
-    const share = 1 / (to - from);
-    for (let slot = 0; slot < this.touched.length; slot++) {
-      const row = this.touched[slot] * dimension, at = slot * dimension;
-      for (let d = 0; d < dimension; d++) gradient[row + d] = sums[at + d] * share;
-    }
+    return { factors, readings, steps: batches.length };
   }
 
-  /** Forgets the batch: zeroes what it wrote. */
-  clear(gradient: Float32Array): void {
-    for (const row of this.touched) {
-      gradient.fill(0, row * this.dimension, (row + 1) * this.dimension);
-      this.slots[row] = -1;
-      this.occurrences[row] = 0;
+  private step(range: Range, scale: number, weight: number, window: OpenWindow | undefined, at: number): number {
+    const { state, gradient } = this;
+    const loss = gradient.fill(range, state.parameters, scale);
+    const after = window?.factors.after(at);
+    for (const row of gradient.touched) {
+      const decay = fround(weight * gradient.occurrences[row]);
+      if (window && after) adamRow(state, gradient.values, row, decay, after[window.readings.next(row, at + 1, window.steps) - at - 1]);
+      else sgdRow(state.parameters, gradient.values, row, state.dimension, decay);
     }
-    this.touched = [];
-  }
-
-  private touch(row: number): void {
-    this.occurrences[row]++;
-    if (this.slots[row] < 0) this.slots[row] = this.touched.push(row) - 1;
+    return loss;
   }
 }
 
-function adam(state: TrainingState, gradient: Float32Array, occurrences: Uint32Array, weight: number, learningRate: number): void {
-  const { parameters, first, second, dimension, step } = state;
-  const rate = (learningRate * Math.sqrt(1 - power(0.999, step))) / (1 - power(0.9, step));
-  for (let row = 0; row < occurrences.length; row++) {
-    const count = occurrences[row], pull = weight * count, end = (row + 1) * dimension;
-    for (let at = row * dimension; at < end; at++) {
-      const value = parameters[at];
-      const g = count > 0 ? gradient[at] + pull * value : gradient[at];
-      const m = 0.9 * first[at] + 0.1 * g;
-      const v = 0.999 * second[at] + 0.001 * (g * g);
-      parameters[at] = value - (rate * m) / (Math.sqrt(v) + 1e-8);
-      first[at] = m;
-      second[at] = v;
-    }
+interface OpenWindow {
+  factors: AdamWindow;
+  readings: Readings;
+  steps: number;
+}
+
+/** Steps through S: each moves every row. */
+class PropagatedStep {
+  private readonly graph;
+  private readonly scratch;
+  private readonly embeddings: Float32Array;
+  private readonly propagated: Float32Array;
+
+  constructor(private readonly state: TrainingState, private readonly input: TrainInput, private readonly breather: Breather) {
+    const { userCount, itemCount, dimension } = state;
+    const rows = userCount + itemCount;
+    this.graph = buildGraph(input.positives, userCount, itemCount);
+    this.scratch = propagateScratch(rows, dimension, input.operand);
+    this.embeddings = new Float32Array(rows * dimension);
+    this.propagated = new Float32Array(rows * dimension);
+  }
+
+  private propagate(from: Float32Array, to: Float32Array): Promise<void> {
+    return applyS(this.graph, from, this.state.dimension, this.input.layers, to, this.scratch, this.breather);
+  }
+
+  async step(gradient: BatchGradient, range: Range, scale: number, weight: number): Promise<number> {
+    const { state, propagated, input } = this;
+    await this.propagate(state.parameters, this.embeddings);
+    const loss = gradient.fill(range, this.embeddings, scale);
+    await this.propagate(gradient.values, propagated);
+    const [factors] = new AdamWindow(input.learningRate, state.step, 1).after(0);
+    gradient.occurrences.forEach((count, row) => {
+      const decay = count > 0 ? fround(weight * count) : undefined;
+      if (input.optimiser === "adam") adamRow(state, propagated, row, decay, factors);
+      else sgdRow(state.parameters, propagated, row, state.dimension, decay);
+    });
+    return loss;
   }
 }
 
-function sgd(state: TrainingState, gradient: Float32Array, occurrences: Uint32Array, weight: number, learningRate: number): void {
-  const { parameters, dimension } = state;
-  for (let row = 0; row < occurrences.length; row++) {
-    const count = occurrences[row], pull = weight * count, end = (row + 1) * dimension;
-    for (let at = row * dimension; at < end; at++) {
-      const value = parameters[at];
-      const g = count > 0 ? gradient[at] + pull * value : gradient[at];
-      parameters[at] = value - learningRate * g;
-    }
-  }
-}
+class Hogwild implements Trainer {
+  constructor(private readonly state: TrainingState, private readonly input: TrainInput, private readonly breather: Breather) {}
 
-/** base^exponent by squaring: the same few products in C++, whatever the step it starts from. */
-export function power(base: number, exponent: number): number {
-  let result = 1;
-  for (let rest = exponent; rest > 0; rest = Math.floor(rest / 2)) {
-    if (rest % 2 === 1) result *= base;
-    base *= base;
+  async epoch(samples: EpochSamples, progress: (done: number) => void): Promise<number> {
+    const { state, breather } = this;
+    const count = samples.users.length, losses = new Float64Array(HOGWILD_CHUNK);
+    let loss = 0;
+    for (let from = 0; from < count; from += HOGWILD_CHUNK) {
+      const to = Math.min(count, from + HOGWILD_CHUNK);
+      for (let sample = from; sample < to; sample++) losses[sample - from] = this.move(samples, sample);
+      loss += sumOf(losses, to - from);
+      if (breather.due()) await breather.pause();
+      progress(to / count);
+    }
+    state.step += count;
+    return loss;
   }
-  return result;
+
+  /** One sample; returns its loss. */
+  private move({ users, items, negatives }: EpochSamples, sample: number): number {
+    const { parameters: p, dimension, userCount } = this.state;
+    const { learningRate, regularisation } = this.input;
+    const decay = fround(regularisation * learningRate);
+    const u = users[sample] * dimension, i = (userCount + items[sample]) * dimension, j = (userCount + negatives[sample]) * dimension;
+    const x = difference(p, u, i, j, dimension), fall = bprFall(x);
+    const r = fround(-(bprSlope(x, fall) * learningRate));
+    for (let d = 0; d < dimension; d++) {
+      const user = p[u + d], positive = p[i + d], pull = fround(r * user);
+      p[u + d] = user - fround(fround(r * fround(positive - p[j + d])) + fround(decay * user));
+      p[i + d] = positive - fround(pull + fround(decay * positive));
+      const negative = p[j + d];
+      p[j + d] = negative - fround(fround(decay * negative) - pull);
+    }
+    return bprLoss(x, fall);
+  }
 }
 
 function refuseDivergence(kernel: string, epoch: number, loss: number, { parameters, first, second }: TrainingState): void {

@@ -5,7 +5,7 @@ import { KeyedRandom, philox, streamId } from "../../../src/core/rng.js";
 import { buildGraph } from "../../../src/native/reference/propagate.js";
 import { drawEpoch, multiplyHigh, philoxPair, rowUsers } from "../../../src/native/reference/sample.js";
 import { Ticker } from "../../../src/native/reference/ticker.js";
-import { power } from "../../../src/native/reference/train.js";
+import { power } from "../../../src/native/reference/update.js";
 
 const word = fc.nat(0xffffffff).map((x) => x >>> 0);
 
@@ -25,9 +25,10 @@ describe("the keyed draws of training", () => {
     }));
   });
 
-  it("put every row into its batch once, by place, with a negative that is none of the user's", async () => {
+  it.each([false, true])("put every row into its batch once, by (user, item) or by place (%s), with a negative that is none of the user's", async (placed) => {
     const positives = { offsets: Uint32Array.of(0, 3, 3, 5, 6), columns: Uint32Array.of(0, 4, 9, 1, 2, 7) };
-    const samples = await drawEpoch(positives, rowUsers(positives), 10, 5, 3, 4, new Breather());
+    const draw = { positives, itemCount: 10, seed: 5, batchCount: 4, placed };
+    const samples = await drawEpoch(draw, rowUsers(positives), 3, new Breather());
     const order = new KeyedRandom(5, "order");
     const rows = Array.from(samples.users, (user, at) => [user, samples.items[at]]);
     expect([...rows].sort((a, b) => a[0] - b[0] || a[1] - b[1])).toEqual([[0, 0], [0, 4], [0, 9], [2, 1], [2, 2], [3, 7]]);
@@ -35,8 +36,9 @@ describe("the keyed draws of training", () => {
       let place = -1;
       for (let at = samples.offsets[batch]; at < samples.offsets[batch + 1]; at++) {
         expect(order.integer(4, rows[at][0], rows[at][1], 3)).toBe(batch);
-        expect(order.lanes[1]).toBeGreaterThan(place);
-        place = order.lanes[1];
+        const key = placed ? order.lanes[1] : rows[at][0] * 10 + rows[at][1];
+        expect(key).toBeGreaterThan(place);
+        place = key;
         expect(rows.some(([user, item]) => user === rows[at][0] && item === samples.negatives[at])).toBe(false);
       }
     }

@@ -1,7 +1,10 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { KeyedRandom } from "../../../src/core/rng.js";
+import { loadKernels } from "../../../src/native/load.js";
 import { kMeans, silhouette } from "../../../src/retrieval/kmeans.js";
+
+const kernels = loadKernels();
 
 function planted(centres: number[][], each: number, spread: number): Float64Array {
   const random = new KeyedRandom(4, "probe"), noise = new Float64Array(centres[0]!.length);
@@ -35,7 +38,7 @@ const sizesOf = (labels: Uint32Array, k: number): number[] => Array.from({ lengt
 describe("kMeans", () => {
   it("finds planted clusters and numbers them by first appearance", async () => {
     const centres = [[0, 0, 0], [9, 0, 0], [0, 9, 0], [0, 0, 9]];
-    const { labels, centroids, inertia } = await kMeans(planted(centres, 25, 0.5), 3, { k: 4, seed: 1 });
+    const { labels, centroids, inertia } = await kMeans(planted(centres, 25, 0.5), 3, { kernels, k: 4, seed: 1 });
     labels.forEach((label, point) => expect(label).toBe(point % 4));
     centres.flat().forEach((value, at) => expect(Math.abs(centroids[at]! - value)).toBeLessThan(0.5));
     expect(inertia).toBeLessThan(100);
@@ -45,7 +48,7 @@ describe("kMeans", () => {
     await fc.assert(fc.asyncProperty(
       fc.array(fc.integer({ min: -8, max: 8 }), { minLength: 3, maxLength: 7 }), fc.integer({ min: 1, max: 3 }), async (values, k) => {
         const points = Float64Array.from(values);
-        const { labels, centroids, inertia } = await kMeans(points, 1, { k, seed: 2, restarts: 60 });
+        const { labels, centroids, inertia } = await kMeans(points, 1, { kernels, k, seed: 2, restarts: 60 });
         expect(inertia).toBeCloseTo(bruteForce(points, 1, k), 9);
         expect(points.reduce((sum, value, at) => sum + (value - centroids[labels[at]!]!) ** 2, 0)).toBeCloseTo(inertia, 9);
       }), { numRuns: 40 });
@@ -55,7 +58,7 @@ describe("kMeans", () => {
     await fc.assert(fc.asyncProperty(
       fc.array(fc.integer({ min: 0, max: 4 }), { minLength: 5, maxLength: 40 }), fc.integer({ min: 1, max: 5 }), fc.integer({ min: 0, max: 99 }),
       async (values, k, seed) => {
-        const { labels, centroids } = await kMeans(Float64Array.from(values), 1, { k, seed, restarts: 1 });
+        const { labels, centroids } = await kMeans(Float64Array.from(values), 1, { kernels, k, seed, restarts: 1 });
         const count = Math.min(k, new Set(values).size);
         expect(centroids.length).toBe(count);
         sizesOf(labels, count).forEach((size) => expect(size).toBeGreaterThan(0));
@@ -65,7 +68,7 @@ describe("kMeans", () => {
   it("gives a cluster that runs empty on the way the point farthest from its centroid", async () => {
     // From this start one of the three loses its last point in a later round.
     const points = Float64Array.from([3, 7, 7, 2, 8, 0, 8, 7, 3, 5, 2, 6]);
-    const { labels, centroids } = await kMeans(points, 2, { k: 3, seed: 1, restarts: 1 });
+    const { labels, centroids } = await kMeans(points, 2, { kernels, k: 3, seed: 1, restarts: 1 });
     expect(centroids.length).toBe(6);
     expect([...labels]).toEqual([0, 1, 1, 2, 0, 0]);
   });
@@ -74,15 +77,15 @@ describe("kMeans", () => {
     const points = planted([[0, 0], [1, 1]], 20_000, 1);
     let turns = 0;
     const timer = setInterval(() => turns++, 1);
-    const first = await kMeans(points, 2, { k: 7, seed: 3, restarts: 1 });
+    const first = await kMeans(points, 2, { kernels, k: 7, seed: 3, restarts: 1 });
     clearInterval(timer);
     expect(turns).toBeGreaterThan(0);
-    expect(await kMeans(points, 2, { k: 7, seed: 3, restarts: 1 })).toEqual(first);
+    expect(await kMeans(points, 2, { kernels, k: 7, seed: 3, restarts: 1 })).toEqual(first);
   });
 
   it("stops when it is told to", async () => {
     const controller = new AbortController();
-    const running = kMeans(planted([[0, 0]], 50_000, 1), 2, { k: 20, seed: 1, signal: controller.signal });
+    const running = kMeans(planted([[0, 0]], 50_000, 1), 2, { kernels, k: 20, seed: 1, signal: controller.signal });
     setTimeout(() => controller.abort(new Error("enough")), 5);
     await expect(running).rejects.toThrow("enough");
   });
@@ -91,7 +94,7 @@ describe("kMeans", () => {
     ["more clusters than points", [1, 2], { k: 3, seed: 1 }], ["no cluster", [1, 2], { k: 0, seed: 1 }], ["half a cluster", [1, 2], { k: 1.5, seed: 1 }],
     ["no start", [1, 2], { k: 1, seed: 1, restarts: 0 }], ["a NaN", [1, NaN], { k: 1, seed: 1 }],
   ])("refuses %s", async (_, points, options) => {
-    await expect(kMeans(Float64Array.from(points), 1, options)).rejects.toThrow(/CONFIG_CLUSTERS/);
+    await expect(kMeans(Float64Array.from(points), 1, { kernels, ...options })).rejects.toThrow(/CONFIG_CLUSTERS/);
   });
 });
 
