@@ -268,14 +268,14 @@ export interface KMeansRound {
 
 /**
  * X'X of a binary matrix in exact integers: entry (i, j) is the number of rows with both columns. Result: the lower triangle,
- * n (n + 1) / 2 counts for n = columnCount. Cost O(rows * n^2 / 64) bit operations or O(sum of squared row lengths), whichever is less.
+ * n (n + 1) / 2 counts for n = columnCount, at most 65535. Cost for each column the least of n * rows / 64 and the entries of its rows.
  */
 export interface GramInput {
   positives: Csr | Held<HeldCsr>;
   columnCount: number;
 }
 
-/** For each column the `k` other columns that share most rows with it, without building X'X. */
+/** For each column the `k` other columns that share most rows with it, without building X'X. Cost twice that of {@link GramInput}. */
 export interface CooccurrenceInput {
   positives: Csr | Held<HeldCsr>;
   columnCount: number;
@@ -291,9 +291,10 @@ export interface Cooccurrence {
 }
 
 /**
- * A = L L' of a symmetric positive definite matrix in double, in tiles of a fixed size and order. Result: the lower triangle of L
- * ("factor") or of the inverse ("inverse"). A held matrix is replaced by it and resolves to an empty array. Cost n^3 / 3, or n^3 with
- * the inverse. @throws NATIVE_NOT_POSITIVE with the column whose pivot is not a positive number; a held matrix is then unchanged.
+ * A = L L' of a symmetric positive definite matrix in double; each entry is one chain of fused multiply-adds, as reference/linear.ts
+ * has it. Result: the lower triangle of L ("factor") or of the inverse ("inverse"). A held matrix is replaced by it, all at once, and
+ * resolves to an empty array. Cost n^3 / 3, or n^3 with the inverse; memory: one more matrix. @throws NATIVE_NOT_POSITIVE with the column
+ * whose pivot is not a positive finite number, or whose inverse leaves the range of double; a held matrix is then unchanged.
  */
 export interface CholeskyInput {
   /** Lower triangle, n (n + 1) / 2. */
@@ -304,8 +305,9 @@ export interface CholeskyInput {
 
 /**
  * A + sum over r of weights[r] v_r v_r' in double: each entry adds (weights[r] * v_r[i]) * v_r[j], r ascending, with fused
- * multiply-adds in the blocks that reference/linear.ts states. A held matrix is changed in place and resolves to an empty array.
- * Cost rank * n^2.
+ * multiply-adds. A held matrix is changed in place, whatever `signal` says once the work began, and resolves to an empty array. Cost
+ * rank * n^2; for few vectors one pass over memory. @throws NATIVE_DIVERGED where an entry leaves the finite numbers; a held matrix
+ * is then spoilt, and later calls refuse it.
  */
 export interface RankUpdateInput {
   matrix: Float64Array | Held<Float64Array>;
