@@ -2,6 +2,7 @@
 #pragma once
 #include <cstddef>
 #include <memory>
+#include <new>
 #include <utility>
 #include <vector>
 
@@ -17,6 +18,30 @@ struct Storage {
   const void* offsets = nullptr;
   size_t columnCount = 0;
 };
+
+// Leaves new elements unset.
+template <class T>
+struct Uncleared : std::allocator<T> {
+  template <class U>
+  struct rebind {
+    using other = Uncleared<U>;
+  };
+  Uncleared() = default;
+  template <class U>
+  Uncleared(const Uncleared<U>&) {}
+  template <class U>
+  void construct(U* at) {
+    ::new (static_cast<void*>(at)) U;
+  }
+  template <class U, class... Values>
+  void construct(U* at, Values&&... values) {
+    ::new (static_cast<void*>(at)) U(std::forward<Values>(values)...);
+  }
+};
+
+// A large result every element of which is written by the threads: clearing it first would cost one of them a pass over memory.
+template <class T>
+using Fresh = std::vector<T, Uncleared<T>>;
 
 template <class T>
 class Array {

@@ -83,7 +83,7 @@ struct Attention {
 };
 
 struct AttentionResult {
-  std::vector<float> weights;
+  Fresh<float> weights;
   bool top = false;            // set by the caller that asked for it
   std::vector<uint32_t> keys;  // of AttentionOutput::top
 };

@@ -81,6 +81,7 @@ static inline double logOf(double x) {
   return exponent * LN2_HIGH + (2.0 * s * p + exponent * LN2_LOW);
 }
 
+#if !defined(__CUDACC__)  // native/cuda/device_math.h has its own
 // a * b + c with one rounding to float32. Without the instruction: the product is exact in double, so only the sum rounds
 // before the rounding to float32; where that may have landed halfway between two float32 (the low 28 bits are then zero), what it
 // lost is added by rounding to odd.
@@ -123,6 +124,7 @@ static inline float exp32(float x) {
   memcpy(&p, &bits, sizeof p);
   return x < EXP_FLOOR_32 ? 0.0f : p;
 }
+#endif
 
 static inline double sigmoidOf(double x) { return 1.0 / (1.0 + expOf(-x)); }
 

@@ -9,8 +9,8 @@ namespace cragru {
 template <class T>
 using TypedArrayOf = std::conditional_t<std::is_same_v<T, float>, Napi::Float32Array, std::conditional_t<std::is_same_v<T, double>, Napi::Float64Array, Napi::Uint32Array>>;
 
-template <class T>
-inline Napi::Object present(Napi::Env env, const std::vector<T>& values, Copies& copies) {
+template <class T, class Memory>
+inline Napi::Object present(Napi::Env env, const std::vector<T, Memory>& values, Copies& copies) {
   return copies.array<TypedArrayOf<T>>(env, values);
 }
 
@@ -19,8 +19,8 @@ class Fields {
  public:
   Fields(Napi::Env env, Copies& copies) : object(Napi::Object::New(env)), copies_(copies) {}
 
-  template <class T>
-  Fields& add(const char* name, const std::vector<T>& values) {
+  template <class T, class Memory>
+  Fields& add(const char* name, const std::vector<T, Memory>& values) {
     object.Set(name, present(object.Env(), values, copies_));
     return *this;
   }

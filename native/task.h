@@ -25,8 +25,8 @@ struct Copies {
   std::vector<One> list;
   size_t bytes = 0;
 
-  template <class Typed, class T>
-  Typed array(Napi::Env env, const std::vector<T>& values) {
+  template <class Typed, class T, class Memory>
+  Typed array(Napi::Env env, const std::vector<T, Memory>& values) {
     Typed made = Typed::New(env, values.size());
     if (!values.empty()) list.push_back({made.Data(), values.data(), values.size() * sizeof(T)});
     bytes += values.size() * sizeof(T);

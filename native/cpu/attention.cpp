@@ -82,10 +82,10 @@ class AttentionBatch {
       case AttentionOutput::heads: result.weights.resize(cells * input.heads); break;
       case AttentionOutput::weights: result.weights.resize(cells); break;
       case AttentionOutput::top:
-        result.weights.resize(input.queryOffsets[groups] * input.k);
+        result.weights.resize(input.queryOffsets[groups] * input.k, 0.0f);
         result.keys.resize(result.weights.size(), NO_ITEM);
         break;
-      default: result.weights.resize(input.keyOffsets[groups]);
+      default: result.weights.resize(input.keyOffsets[groups], 0.0f);
     }
   }
 

@@ -58,11 +58,11 @@ double spinDoubles(size_t rounds, double* sink);
 double readBytes(const float* values, size_t count, double* sink);
 // About what the loops of gram_blocks.cpp measure.
 #if defined(__AVX512F__)
-static const double SHARED_WORDS = 6.0;
+static const double SHARED_WORDS = 16.0;
 #elif defined(__AVX2__)
-static const double SHARED_WORDS = 1.8;
+static const double SHARED_WORDS = 4.5;
 #else
-static const double SHARED_WORDS = 0.6;
+static const double SHARED_WORDS = 2.0;
 #endif
 void countShared(const uint64_t* const* rows, const uint64_t* columns, size_t columnCount, size_t stride, size_t words, uint32_t* const* counts);
 size_t countAtLeast(const uint32_t* counts, size_t count, uint32_t bound);

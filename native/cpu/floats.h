@@ -11,6 +11,7 @@ namespace cpu {
 namespace CRAGRU_ISA_NAMESPACE {
 
 typedef int32_t WideInts __attribute__((vector_size(4 * WIDE_LANES)));
+typedef uint32_t WideWords __attribute__((vector_size(4 * WIDE_LANES)));
 
 // Minus 0 leaves every number as it is, -0 too, so compilers drop it; plus 0 would stay an instruction.
 static inline WideFloats everyFloat(float value) {
@@ -69,11 +70,11 @@ static inline WideFloats expFloats(WideFloats x) {
   WideFloats p = everyFloat(EXP_32[0]);
 #pragma GCC unroll 8
   for (int at = 1; at < 7; at++) p = fmaFloats(p, r, everyFloat(EXP_32[at]));
-  const WideInts bits = (WideInts)p + ((WideInts)shifted << 23);
+  const WideWords bits = (WideWords)p + ((WideWords)shifted << 23);
 #if defined(__AVX512F__)
   return _mm512_castsi512_ps(_mm512_maskz_mov_epi32(_mm512_cmp_ps_mask(x, everyFloat(EXP_FLOOR_32), _CMP_GE_OQ), (__m512i)bits));
 #else
-  return (WideFloats)(bits & (x >= EXP_FLOOR_32));
+  return (WideFloats)(bits & (WideWords)(x >= EXP_FLOOR_32));
 #endif
 }
 

@@ -24,8 +24,9 @@ struct Occurrences {
   std::vector<uint32_t> offsets, rows, entries;
 };
 
-// A counting sort in blocks of rows, so that it runs on all threads.
-Occurrences occurrencesOf(const Csr& csr, size_t columnCount, Run& run) {
+// A counting sort in blocks of rows, so that it runs on all threads. One of them does `beside` meanwhile.
+template <class Beside>
+Occurrences occurrencesOf(const Csr& csr, size_t columnCount, Beside&& beside, Run& run) {
   const size_t rowCount = csr.offsets.size() - 1, entryCount = csr.columns.size();
   const size_t blocks = std::max<size_t>(1, std::min<size_t>(32, entryCount / (2 * columnCount + 4096)));
   std::vector<size_t> bounds(blocks + 1, rowCount);
@@ -50,7 +51,12 @@ Occurrences occurrencesOf(const Csr& csr, size_t columnCount, Run& run) {
     }
     found.offsets[column + 1] = sum;
   }
-  run.parallel(blocks, [&](size_t block) {
+  run.parallel(blocks + 1, [&](size_t chunk) {
+    if (chunk == 0) {
+      beside();
+      return;
+    }
+    const size_t block = chunk - 1;
     uint32_t* const places = next.data() + block * columnCount;
     for (size_t row = bounds[block]; row < bounds[block + 1]; row++) {
       for (size_t at = csr.offsets[row]; at < csr.offsets[row + 1]; at++) {
@@ -66,8 +72,10 @@ Occurrences occurrencesOf(const Csr& csr, size_t columnCount, Run& run) {
 // Counts one column after the other, in no order, against the columns up to itself (`triangle`) or all columns.
 class Counter {
  public:
-  Counter(const Csr& csr, size_t columnCount, bool triangle, Run& run)
-      : csr_(csr), columnCount_(columnCount), triangle_(triangle), run_(run), found_(occurrencesOf(csr, columnCount, run)),
+  // `beside` is called once: for the zeros of a large result, which one thread writes while others sort.
+  template <class Beside>
+  Counter(const Csr& csr, size_t columnCount, bool triangle, Beside&& beside, Run& run)
+      : csr_(csr), columnCount_(columnCount), triangle_(triangle), run_(run), found_(occurrencesOf(csr, columnCount, beside, run)),
         words_((csr.offsets.size() - 1 + 511) / 512 * 8) {
     plan();
   }
@@ -272,9 +280,9 @@ class CooccurrenceWork {
     pairs_.clear();
     for (size_t at = 0; at < met; at++) {
       const uint32_t other = found_[at];
-      if (counts[other] == bound && ties-- == 0) {
-        ties = 0;
-        continue;
+      if (counts[other] == bound) {
+        if (ties == 0) continue;
+        ties--;
       }
       pairs_.push_back(uint64_t(counts[other]) << 32 | other);
     }
@@ -311,15 +319,19 @@ class CooccurrenceWork {
 }  // namespace
 
 std::vector<uint32_t> gram(const Gram& input, Run& run) {
-  std::vector<uint32_t> result(input.columnCount * (input.columnCount + 1) / 2);
-  Counter counter(input.positives, input.columnCount, true, run);
+  std::vector<uint32_t> result;
+  Counter counter(input.positives, input.columnCount, true, [&] { result.resize(input.columnCount * (input.columnCount + 1) / 2); }, run);
   counter.countAll([&] { return GramWork(counter, result.data()); });
   return result;
 }
 
 CooccurrenceResult itemCooccurrence(const Cooccurrence& input, Run& run) {
-  CooccurrenceResult result{std::vector<uint32_t>(input.columnCount * input.k, NO_ITEM), std::vector<uint32_t>(input.columnCount * input.k)};
-  Counter counter(input.positives, input.columnCount, false, run);
+  CooccurrenceResult result;
+  const auto prepare = [&] {
+    result.items.resize(input.columnCount * input.k, NO_ITEM);
+    result.counts.resize(input.columnCount * input.k);
+  };
+  Counter counter(input.positives, input.columnCount, false, prepare, run);
   counter.countAll([&] { return CooccurrenceWork(counter, input, run.blocks, result); });
   return result;
 }

@@ -30,7 +30,7 @@ class Symmetric {
       : matrix_(matrix), size_(size), rows_((size + TILE - 1) / TILE), run_(run), blocks_(run.blocks), tiles_(firstTile(rows_) * AREA) {}
 
   void replace(bool inverse) {
-    total_ = double(size_) * double(size_) * double(size_) / (inverse ? 1 : 3);
+    total_ = double(rows_) * double(rows_ + 1) * double(rows_ + 2) / (inverse ? 2 : 6);
     run_.parallel(rows_, [&](size_t row) { unpackRow(row); });
     factor();
     if (inverse) {
@@ -105,8 +105,6 @@ class Symmetric {
         finishRows(block + 1 + chunk, block);
         if (chunk == 0) finishDiagonal(block + 1, failed);
       });
-      const double left = double(blockCount() - block - 1) / double(blockCount());
-      run_.progress(double(size_) * double(size_) * double(size_) / 3 * (1 - left * left * left), total_);
     }
   }
 
@@ -127,6 +125,7 @@ class Symmetric {
         blocks_.linear.solveTile(tile(column, column), tile(row, column));
       }
     }
+    advance((blockEnd(rowBlock) - rowBlock * BLOCK) * (blockEnd(columnBlock) - first) * (first + 1));
   }
 
   void finishDiagonal(size_t block, std::atomic<size_t>& failed) {
@@ -187,9 +186,8 @@ class Symmetric {
             blocks_.linear.solveTile(l + row * AREA, tile(row, column));
           }
         }
+        advance((end - first) * (std::min(columnsEnd, end) - columns) * (end - columns));
       });
-      const double done = double(block + 1) / double(blockCount());
-      run_.progress(total_ / 3 * (1 + done * done * done), total_);
     }
     requireRange();
   }
@@ -229,8 +227,6 @@ class Symmetric {
       // Few columns of blocks: cut finer, so that every thread gets some.
       const size_t width = block < 4 ? 1 : block < 16 ? 2 : BLOCK;
       run_.parallel((end + width - 1) / width, [&](size_t chunk) { multiplyColumns(block, chunk * width, std::min(end, (chunk + 1) * width), corner.data()); });
-      const double left = double(blockCount() - block - 1) / double(blockCount());
-      run_.progress(total_ * (1 - left * left * (3 - 2 * left) / 3), total_);
     }
   }
 
@@ -264,7 +260,11 @@ class Symmetric {
         for (size_t at = 0; at < AREA; at++) to[at] = 0.0 - from[at];
       }
     }
+    advance((end - first) * (columnsEnd - columns) * (rows_ - first));
   }
+
+  // Products of tiles, about.
+  void advance(size_t products) { run_.progress(std::min(total_, double(done_.fetch_add(products) + products)), total_); }
 
   std::vector<double>& matrix_;
   const size_t size_, rows_;
@@ -272,6 +272,7 @@ class Symmetric {
   const Blocks& blocks_;
   Buffer<double> tiles_;
   double total_ = 1;
+  std::atomic<size_t> done_{0};
 };
 
 // A + sum of weighted outer products, in the packed triangle itself.

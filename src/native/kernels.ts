@@ -242,8 +242,9 @@ export interface KnapsackResult {
 
 /**
  * Lloyd's rounds of k-means from given centroids, in double, at most `rounds` of them or until no label changes: assign (squared
- * distances, ties to the lower cluster), give each empty cluster the point farthest from its centroid, average; operation by
- * operation as reference/kmeans.ts has them. Cost O(rounds * points * clusters * dimension).
+ * distances, ties to the lower cluster), give each empty cluster the point farthest from its centroid, average; then assign once
+ * more, so labels and distances are those of the centroids returned. Operation by operation as reference/kmeans.ts has them. Cost
+ * O(rounds * points * clusters * dimension). @throws NATIVE_DIVERGED where a mean leaves the finite numbers.
  */
 export interface KMeansInput {
   /** [points, dimension] */
@@ -259,8 +260,9 @@ export interface KMeansRound {
   labels: Uint32Array;
   /** [clusters, dimension] */
   centroids: Float64Array;
-  /** Squared distance of each point to its centroid [points]. */
+  /** Squared distance of each point to its centroid [points]; infinite where it overflows. */
   distances: Float64Array;
+  /** Rounds taken. */
   rounds: number;
 }
 
@@ -316,7 +318,9 @@ export interface RankUpdateInput {
 
 /**
  * The mean loss over samples whose curvature is wanted: F(E0) = (1 / n) sum of losses on E = S E0 (S of {@link PropagateInput}, in
- * double; identity for 0 layers) + regularisation / 2 * |E0|^2. Closed forms without autodiff:
+ * double, scales 1 / sqrt(degree) in double too; identity for 0 layers) + regularisation / 2 * |E0|^2; without samples the L2 part
+ * alone. Samples may repeat, and a positive may be its own negative. They are put in order of user, stably, and each row sums its terms
+ * in that order, so the order of samples among different users does not matter. Closed forms without autodiff:
  * - "bpr": sample (u, i, j), x = e_u . (e_i - e_j), loss softplus(-x).
  * - "bce": sample (u, i) with label y in [0, 1], s = e_u . e_i, loss softplus(s) - y s; `negatives` is not read.
  */
@@ -341,7 +345,10 @@ export interface LossInput {
   hessian: "full" | "gn";
 }
 
-/** H v of {@link LossInput}, in double: [(userCount + itemCount), dimension]. Cost O(samples * dimension) + 2 propagations. */
+/**
+ * H v of {@link LossInput}, in double: [(userCount + itemCount), dimension]. Operation by operation as reference/hessian.ts has
+ * them. Cost O(samples * dimension) + 2 propagations. @throws NATIVE_DIVERGED where a sum leaves the finite numbers.
+ */
 export interface HessianProductInput extends LossInput {
   /** [(userCount + itemCount), dimension] */
   vector: Float64Array;
@@ -349,8 +356,9 @@ export interface HessianProductInput extends LossInput {
 
 /**
  * Solves (H_WW + damping I) x = gradient_W by conjugate gradients from 0, where W is a set of rows and all others stay. Stops at
- * |residual| <= tolerance |gradient|, after `iterations`, or where p' H p <= 0 (then `negativeCurvature`; ask again with
- * "gn"). Sums run in double in the order of reference/hessian.ts.
+ * |residual| <= tolerance |gradient|, after `iterations`, or where p' (H_WW + damping I) p <= 0 for a direction p (then
+ * `negativeCurvature`, with the solution so far; ask again with "gn" or more damping). Sums run in double in the order of
+ * reference/hessian.ts. Without layers only samples that touch W cost anything. @throws NATIVE_DIVERGED as hessianProduct.
  */
 export interface ConjugateGradientInput extends LossInput {
   /** [W, dimension] */
@@ -367,7 +375,7 @@ export interface ConjugateGradient {
   /** [W, dimension] */
   solution: Float64Array;
   iterations: number;
-  /** |residual| / |gradient| of the solution; 0 for a gradient of 0. */
+  /** |gradient - (H_WW + damping I) solution| / |gradient|, by one more product; 0 for a gradient of 0. */
   residual: number;
   negativeCurvature: boolean;
 }
