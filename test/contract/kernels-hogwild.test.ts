@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { softplus } from "../../src/core/math.js";
-import { ISA_NAMES } from "../../src/native/addon.js";
+import { ISA_NAMES } from "../../src/native/binding.js";
 import { describeNative, loadKernels } from "../../src/native/load.js";
 import type { BprInput, Kernels, TrainingState } from "../../src/native/kernels.js";
 import { bytesOf, csrOf, freshState, presentFaces, sparse } from "./faces.js";

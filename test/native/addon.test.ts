@@ -4,7 +4,7 @@ import { fileURLToPath } from "node:url";
 import { Worker } from "node:worker_threads";
 import { describe, expect, it } from "vitest";
 import { NativeError } from "../../src/core/errors.js";
-import { ISA_NAMES, type Addon } from "../../src/native/addon.js";
+import { ISA_NAMES, type Addon } from "../../src/native/binding.js";
 import { KERNEL_NAMES } from "../../src/native/kernels.js";
 import { describeNative, loadKernels } from "../../src/native/load.js";
 import { bytesOf, csrOf, floats } from "../contract/faces.js";
