@@ -72,9 +72,11 @@ void ListMaker::tidy(UserList& list, ListScratch& scratch) const {
 
 // Scores the candidates whose lower bound reaches `least` exactly, where that was not done yet.
 void ListMaker::score(UserList& list, float least, ListScratch& scratch) const {
-  scratch.scores.resize(room_ + RANK_PADDING);
-  scratch.positions.resize(room_);
-  scratch.items.resize(room_);
+  if (scratch.items.size() <= list.count) {
+    scratch.scores.resize(list.count + room_ + RANK_PADDING);
+    scratch.positions.resize(list.count + room_);
+    scratch.items.resize(list.count + room_);
+  }
   size_t count = 0;
   for (size_t at = 0; at < list.count; at++) {
     scratch.positions[count] = uint32_t(at);
