@@ -33,6 +33,8 @@ void scoreItems(const float* user, const float* items, const uint32_t* numbers, 
 void boundPanels(const ScoreGroup* group, size_t user, const ScorePanels* facts, size_t from, size_t panels, float* errors, float* scales);
 float kthLargest(const float* values, size_t count, size_t k, size_t slack);
 size_t keepReaching(const ScoreCandidates* list, size_t count, float threshold);
+size_t pickOpen(const ScoreCandidates* list, size_t count, float least, uint32_t* positions, uint32_t* items);
+float leastSettled(const ScoreCandidates* list, size_t count);
 void rankCandidates(float* scores, size_t count, uint32_t* places);
 
 void scaleRows(const Hop* hop, const uint32_t* rows, size_t from, size_t to);
