@@ -112,18 +112,20 @@ export interface TrainingState {
 /**
  * Epochs of BPR (Rendle et al., UAI 2009) over every positive once an epoch, with one keyed uniform negative each.
  * - Batches by key: row (u, i) of epoch e goes to batch floor(lane0 * batchCount / 2^32) of stream "order" with counter
- *   (u, i, e, 0) and stands there by (lane1, u, i). `batchCount` is a constant of the model, so a removed row moves no other.
+ *   (u, i, e, 0). `batchCount` is a constant of the model, so a removed row moves no other. A batch is a set: its samples stand by
+ *   (u, i), which decides rounding alone; under "hogwild", where the order matters, by (lane1, u, i).
  * - Negative: draw t = 0, 1, ... (at most 100) of stream "negative", counter (u, i, e, t): j = floor(lane0 * itemCount / 2^32),
  *   rejected while (u, j) is a positive; the hundredth is taken as it is.
  * - x = p_u . (q_i - q_j), differences, products and sums in double, summed as dot; r = -sigma(-x). Gradients use the parameters from before
  *   the batch: p_u += r (q_i - q_j), q_i += r p_u, q_j -= r p_u, plus `regularisation` * e for each occurrence, all divided by
- *   the rows in the batch. A row sums its occurrences in double, in sample order (for one sample: user, positive, negative).
+ *   the rows in the batch. A row sums its occurrences in float32, in sample order (for one sample: user, positive, negative).
  * - Adam (beta .9, .999, eps 1e-8; dense: every row moves each step) or SGD in float32, operation by operation as
- *   reference/train.ts has them. Empty batches take no step.
- * - The loss of an epoch is the mean of softplus(-x), without the L2 term, summed in double in sample order; 0 without rows.
+ *   reference/train.ts has them. Empty batches take no step. Steps of Adam that do not read a row are taken together for it.
+ * - The loss of an epoch is the mean of softplus(-x), without the L2 term, in double: each batch summed as dot; 0 without rows.
  * - Parameters or a loss that leave the finite numbers reject with NATIVE_DIVERGED at the end of the epoch.
  * - `update: "hogwild"` (SGD only): each sample updates its three rows at once, in the order above cut among the threads, which
- *   race. Faster and not reproducible on more than one thread; on one thread it is plain sequential SGD.
+ *   race. Not reproducible on more than one thread; on one thread it is plain sequential SGD. A step is a sample: `learningRate` is
+ *   that of one sample (a batch divides by its rows), and as many steps are counted.
  */
 export interface BprInput {
   /** userCount rows, columns ascending, no duplicates. */
