@@ -17,6 +17,8 @@ struct Storage {
   // Columns of a CSR: they passed with these offsets and this number of columns.
   const void* offsets = nullptr;
   size_t columnCount = 0;
+  // A copy of the values on the GPU, where one is kept (native/cuda/face.h).
+  std::shared_ptr<void> twin;
 };
 
 // Leaves new elements unset.

@@ -28,7 +28,17 @@ class Call {
 
   template <class In>
   void operator()(int (*kernel)(CragruCudaCall*, const In*), const In& input) {
-    const int status = kernel(&call_, &input);
+    finish(kernel(&call_, &input));
+  }
+
+  std::shared_ptr<void> upload(const void* data, size_t bytes) {
+    CragruCudaArray* array = nullptr;
+    finish(cragru_cuda_table()->upload(&call_, data, bytes, &array));
+    return {array, [](void* kept) { cragru_cuda_table()->free(static_cast<CragruCudaArray*>(kept)); }};
+  }
+
+ private:
+  void finish(int status) {
     const std::string text = call_.text, number = std::to_string(call_.bytes);
     switch (status) {
       case CRAGRU_CUDA_DONE: return;
@@ -49,15 +59,19 @@ class Call {
     }
   }
 
- private:
   CragruCudaCall call_ = {};
 };
 
 const CragruCudaTable& table() { return *cragru_cuda_table(); }
 
-CragruCudaFloats of(const Array<float>& array) { return {array.data(), array.size(), nullptr}; }
-CragruCudaDoubles of(const Array<double>& array) { return {array.data(), array.size(), nullptr}; }
-CragruCudaWords of(const Array<uint32_t>& array) { return {array.data(), array.size(), nullptr}; }
+template <class T>
+CragruCudaArray* keptOf(const Array<T>& array) {
+  return array.storage() ? static_cast<CragruCudaArray*>(array.storage()->twin.get()) : nullptr;
+}
+
+CragruCudaFloats of(const Array<float>& array) { return {array.data(), array.size(), keptOf(array)}; }
+CragruCudaDoubles of(const Array<double>& array) { return {array.data(), array.size(), keptOf(array)}; }
+CragruCudaWords of(const Array<uint32_t>& array) { return {array.data(), array.size(), keptOf(array)}; }
 CragruCudaCsr of(const Csr& csr) { return {of(csr.offsets), of(csr.columns)}; }
 
 CragruCudaLoss of(const Loss& loss) {
@@ -79,6 +93,14 @@ CragruCudaLoss of(const Loss& loss) {
 }
 
 }  // namespace
+
+template <class T>
+void keep(const std::shared_ptr<Storage<T>>& storage, Run& run) {
+  if (storage->twin || storage->values.empty()) return;
+  storage->twin = Call(run).upload(storage->values.data(), storage->values.size() * sizeof(T));
+}
+template void keep(const std::shared_ptr<Storage<float>>&, Run&);
+template void keep(const std::shared_ptr<Storage<uint32_t>>&, Run&);
 
 TopK scoreTopK(const ScoreTopK& input, Run& run) {
   TopK result;

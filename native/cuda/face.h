@@ -6,6 +6,11 @@
 namespace cragru {
 namespace cuda {
 
+// Copies held values to the GPU, once: calls that are given this storage later read them there. Only for values that no call
+// changes: float32 arrays and the two arrays of a CSR. The copy lives as long as the storage.
+template <class T>
+void keep(const std::shared_ptr<Storage<T>>& storage, Run& run);
+
 TopK scoreTopK(const ScoreTopK& input, Run& run);
 EpochResult train(Training input, Run& run);
 std::vector<float> propagate(const Propagate& input, Run& run);

@@ -52,9 +52,10 @@ inline Csr sparse(size_t rows, size_t columns, uint32_t perMille, uint32_t seed)
   return {offsets, entries};
 }
 
-template <class T>
-bool same(const std::vector<T>& a, const std::vector<T>& b) {
-  return a.size() == b.size() && (a.empty() || std::memcmp(a.data(), b.data(), a.size() * sizeof(T)) == 0);
+// Of two arrays, bit by bit.
+template <class Values>
+bool same(const Values& a, const Values& b) {
+  return a.size() == b.size() && (a.empty() || std::memcmp(a.data(), b.data(), a.size() * sizeof a[0]) == 0);
 }
 
 // The host face that the GPU is compared with, all of this machine's instruction set.

@@ -539,6 +539,34 @@ void testHessian() {
   }
 }
 
+void testHeld() {
+  ScoreTopK input;
+  input.userRows = 40;
+  input.itemCount = 300;
+  input.dimension = 8;
+  input.k = 6;
+  input.masked = true;
+  input.users = numbers<float>(320, 27);
+  input.items = numbers<float>(2400, 28);
+  input.mask = sparse(40, 300, 100, 29);
+  const TopK wanted = cuda::scoreTopK(input, hostRun());
+  cuda::keep(input.items.storage(), hostRun());
+  cuda::keep(input.mask.offsets.storage(), hostRun());
+  cuda::keep(input.mask.columns.storage(), hostRun());
+#if defined(CRAGRU_EMULATE)
+  const size_t kept = emulate::memoryInUse;
+  expect(kept >= 2400 * 4, "held values lie on the GPU");
+#endif
+  for (int repeat = 0; repeat < 2; repeat++) {
+    const TopK found = cuda::scoreTopK(input, hostRun());
+    expect(same(found.items, wanted.items) && same(found.scores, wanted.scores), "a call reads what is held");
+  }
+#if defined(CRAGRU_EMULATE)
+  input = ScoreTopK();
+  expect(emulate::memoryInUse == 0, "held values are freed with their storage");
+#endif
+}
+
 void testFailures() {
   Propagate input;
   input.userCount = input.itemCount = 20;
@@ -579,6 +607,7 @@ int main() {
   testLinear();
   testHessian();
   testKMeans();
+  testHeld();
   testFailures();
   std::printf("%d checks, %d failures\n", checks, failures);
   return failures == 0 ? 0 : 1;
