@@ -5,9 +5,6 @@
 #include <new>
 #include <stdexcept>
 
-#if defined(CRAGRU_CUDA)
-#include "cuda/face.h"
-#endif
 #include "jobs.h"
 #include "readers.h"
 
