@@ -135,15 +135,15 @@ TEST("score selection: k-th value, places and kept candidates against sorting") 
 }
 
 TEST("score: one list however the work is cut") {
-  for (const int kind : {0, 2, 4, 5}) {
+  for (const int kind : {0, 5}) {
     for (const size_t k : {3, 60}) {
       ScoreTopK input;
       input.dimension = 10;
       input.k = k;
-      input.users = rowsOf(90, 10, 0, 1);
-      input.items = rowsOf(9300, 10, kind, 2);
+      input.users = rowsOf(70, 10, 0, 1);
+      input.items = rowsOf(4700, 10, kind, 2);
       input.masked = true;
-      input.mask = sparse(90, 9300, 20, 3);
+      input.mask = sparse(70, 4700, 20, 3);
       check(input, plainRun());
       const TopK wanted = cpu::scoreTopK(input, plainRun());
       cpu::ScoreLimits slabs, trial, few, parts;
