@@ -5,9 +5,15 @@
 #include <new>
 #include <stdexcept>
 
-#include "cuda/table.h"
 #include "jobs.h"
 #include "readers.h"
+
+// The kernel of the device that the call asked for; queue() refuses cuda where there is none.
+#if defined(CRAGRU_CUDA)
+#define ON_DEVICE(kernel) (run.cuda ? cuda::kernel : cpu::kernel)
+#else
+#define ON_DEVICE(kernel) cpu::kernel
+#endif
 
 namespace cragru {
 
@@ -72,55 +78,55 @@ class Addon : public Napi::Addon<Addon> {
 
  private:
   Napi::Value scoreTopK(const Napi::CallbackInfo& info) {
-    return start<ScoreTopK, TopK>(info, readScoreTopK, [](ScoreTopK& input, Run& run) { return cpu::scoreTopK(input, run); });
+    return start<ScoreTopK, TopK>(info, readScoreTopK, [](ScoreTopK& input, Run& run) { return ON_DEVICE(scoreTopK)(input, run); });
   }
 
   Napi::Value train(const Napi::CallbackInfo& info) {
-    return start<Training, EpochResult>(info, readTraining, [](Training& input, Run& run) { return cpu::train(std::move(input), run); });
+    return start<Training, EpochResult>(info, readTraining, [](Training& input, Run& run) { return ON_DEVICE(train)(std::move(input), run); });
   }
 
   Napi::Value propagate(const Napi::CallbackInfo& info) {
-    return start<Propagate, std::vector<float>>(info, readPropagate, [](Propagate& input, Run& run) { return cpu::propagate(input, run); });
+    return start<Propagate, std::vector<float>>(info, readPropagate, [](Propagate& input, Run& run) { return ON_DEVICE(propagate)(input, run); });
   }
 
   Napi::Value attentionWeights(const Napi::CallbackInfo& info) {
     return start<Attention, AttentionResult>(info, readAttention, [](Attention& input, Run& run) {
-      AttentionResult result = cpu::attentionWeights(input, run);
+      AttentionResult result = ON_DEVICE(attentionWeights)(input, run);
       result.top = input.output == AttentionOutput::top;
       return result;
     });
   }
 
   Napi::Value knapsack(const Napi::CallbackInfo& info) {
-    return start<Knapsack, KnapsackResult>(info, readKnapsack, [](Knapsack& input, Run& run) { return cpu::knapsack(input, run); });
+    return start<Knapsack, KnapsackResult>(info, readKnapsack, [](Knapsack& input, Run& run) { return ON_DEVICE(knapsack)(input, run); });
   }
 
   Napi::Value kmeans(const Napi::CallbackInfo& info) {
-    return start<KMeans, KMeansRound>(info, readKMeans, [](KMeans& input, Run& run) { return cpu::kmeans(input, run); });
+    return start<KMeans, KMeansRound>(info, readKMeans, [](KMeans& input, Run& run) { return ON_DEVICE(kmeans)(input, run); });
   }
 
   Napi::Value gram(const Napi::CallbackInfo& info) {
-    return start<Gram, std::vector<uint32_t>>(info, readGram, [](Gram& input, Run& run) { return cpu::gram(input, run); });
+    return start<Gram, std::vector<uint32_t>>(info, readGram, [](Gram& input, Run& run) { return ON_DEVICE(gram)(input, run); });
   }
 
   Napi::Value itemCooccurrence(const Napi::CallbackInfo& info) {
-    return start<Cooccurrence, CooccurrenceResult>(info, readCooccurrence, [](Cooccurrence& input, Run& run) { return cpu::itemCooccurrence(input, run); });
+    return start<Cooccurrence, CooccurrenceResult>(info, readCooccurrence, [](Cooccurrence& input, Run& run) { return ON_DEVICE(itemCooccurrence)(input, run); });
   }
 
   Napi::Value cholesky(const Napi::CallbackInfo& info) {
-    return startMatrix<Cholesky>(info, readCholesky, [](Cholesky& input, Run& run) { cpu::cholesky(input, run); }, false);
+    return startMatrix<Cholesky>(info, readCholesky, [](Cholesky& input, Run& run) { ON_DEVICE(cholesky)(input, run); }, false);
   }
 
   Napi::Value rankUpdate(const Napi::CallbackInfo& info) {
-    return startMatrix<RankUpdate>(info, readRankUpdate, [](RankUpdate& input, Run& run) { cpu::rankUpdate(input, run); }, true);
+    return startMatrix<RankUpdate>(info, readRankUpdate, [](RankUpdate& input, Run& run) { ON_DEVICE(rankUpdate)(input, run); }, true);
   }
 
   Napi::Value hessianProduct(const Napi::CallbackInfo& info) {
-    return start<HessianProduct, std::vector<double>>(info, readHessianProduct, [](HessianProduct& input, Run& run) { return cpu::hessianProduct(input, run); });
+    return start<HessianProduct, std::vector<double>>(info, readHessianProduct, [](HessianProduct& input, Run& run) { return ON_DEVICE(hessianProduct)(input, run); });
   }
 
   Napi::Value conjugateGradient(const Napi::CallbackInfo& info) {
-    return start<ConjugateGradient, ConjugateGradientResult>(info, readConjugateGradient, [](ConjugateGradient& input, Run& run) { return cpu::conjugateGradient(input, run); });
+    return start<ConjugateGradient, ConjugateGradientResult>(info, readConjugateGradient, [](ConjugateGradient& input, Run& run) { return ON_DEVICE(conjugateGradient)(input, run); });
   }
 
   // call(input, { isa, threads, progress? }) -> { promise, cancel }
@@ -148,6 +154,7 @@ class Addon : public Napi::Addon<Addon> {
   Napi::Value queue(const Napi::CallbackInfo& info, std::shared_ptr<Job> job) {
     const Arguments control(info[1]);
     job->cuda = readChoice(control, "device", {"cpu", "cuda"}) == 1;
+    if (job->cuda && !gpuPresent()) throw Error{"NATIVE_CUDA", "there is no usable GPU.", "Use CRAGRU_DEVICE=cpu."};
     job->blocks = cpu::blocksNamed(control.text("isa").c_str());
     if (job->blocks == nullptr) throw Error{"NATIVE_ISA", "this instruction set is not available.", ""};
     const uint64_t threads = control.whole("threads");
@@ -234,6 +241,15 @@ class Addon : public Napi::Addon<Addon> {
     said.Set("cores", double(std::max(1u, std::thread::hardware_concurrency())));
     said.Set("cuda", describeCuda(env));
     return said;
+  }
+
+  static bool gpuPresent() {
+#if defined(CRAGRU_CUDA)
+    char text[CRAGRU_CUDA_TEXT];
+    return cragru_cuda_table()->countDevices(text, sizeof text) > 0;
+#else
+    return false;
+#endif
   }
 
   static Napi::Object describeCuda(Napi::Env env) {

@@ -14,6 +14,8 @@ class HeldArray {
 
   Kind kind = Kind::float32;
   size_t length = 0;
+  // Values that have arrived. Not the size of the memory, which a kernel may have on loan just now.
+  size_t filled = 0;
   bool disposed = false;
   // A call has seen it: from then on its contents, once checked, must not change under a kernel.
   bool sealed = false;
@@ -70,7 +72,7 @@ class HeldArray {
     HeldArray* held = of(value);
     if (held == nullptr) throw Error{"NATIVE_INPUT", "this is no held array.", ""};
     if (held->disposed) throw Error{"NATIVE_DISPOSED", "a held array was used after dispose().", "Hold the data again."};
-    if (held->filled() != held->length) throw Error{"NATIVE_INPUT", "a held array is not filled yet.", ""};
+    if (held->filled != held->length) throw Error{"NATIVE_INPUT", "a held array is not filled yet.", ""};
     held->sealed = true;
     return *held;
   }
@@ -85,11 +87,12 @@ class HeldArray {
     if (!chunk.IsTypedArray() || napi_get_typedarray_info(chunk.Env(), chunk, &type, &count, &data, nullptr, nullptr) != napi_ok || type != wanted) {
       throw Error{"NATIVE_INPUT", "a piece of a held array is not a typed array of its kind.", ""};
     }
-    if (count > length - filled()) throw Error{"NATIVE_SHAPE", "a piece does not fit into its held array.", ""};
+    if (count > length - filled) throw Error{"NATIVE_SHAPE", "a piece does not fit into its held array.", ""};
     if (count == 0 || data == nullptr) return;
     if (kind == Kind::float32) append(floats->values, data, count);
     else if (kind == Kind::float64) append(doubles->values, data, count);
     else append(words->values, data, count);
+    filled += count;
   }
 
   void dispose(Napi::Env env) {
@@ -103,8 +106,6 @@ class HeldArray {
   }
 
  private:
-  size_t filled() const { return floats ? floats->values.size() : doubles ? doubles->values.size() : words ? words->values.size() : 0; }
-
   template <class T>
   static void append(std::vector<T>& values, const void* data, size_t count) {
     const T* from = static_cast<const T*>(data);

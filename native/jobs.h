@@ -3,6 +3,9 @@
 #include "check.h"
 #include "cpu/roofs.h"
 #include "present.h"
+#if defined(CRAGRU_CUDA)
+#include "cuda/face.h"
+#endif
 
 namespace cragru {
 
@@ -83,10 +86,17 @@ class SealJob : public Job {
   void execute(Run& run) override {
     requireFinite(floats, "the held array", run);
     requireFinite(doubles, "the held array", run);
-    if (columnCount == 0) return;
-    requireFreeCsr(csr, columnCount, run);
-    csr.columns.storage()->offsets = csr.offsets.storage().get();
-    csr.columns.storage()->columnCount = columnCount;
+    if (columnCount > 0) {
+      requireFreeCsr(csr, columnCount, run);
+      csr.columns.storage()->offsets = csr.offsets.storage().get();
+      csr.columns.storage()->columnCount = columnCount;
+    }
+#if defined(CRAGRU_CUDA)
+    if (!run.cuda) return;
+    if (!floats.empty()) cuda::keep(floats.storage(), run);
+    if (!csr.offsets.empty()) cuda::keep(csr.offsets.storage(), run);
+    if (!csr.columns.empty()) cuda::keep(csr.columns.storage(), run);
+#endif
   }
 
   Napi::Object result(Napi::Env env, Copies&) override { return Napi::Object::New(env); }

@@ -5,6 +5,7 @@
 //   CRAGRU_NATIVE=auto (default) | required (fails without an addon) | off | cmake-js | node-gyp (that way only, required)
 import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
+import { availableParallelism } from "node:os";
 import { existsSync, mkdirSync, readdirSync, readFileSync, realpathSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, join, resolve } from "node:path";
@@ -45,7 +46,7 @@ const ways = [
   {
     name: "cmake-js",
     cli: "cmake-js/bin/cmake-js",
-    args: () => ["compile", "--out", "build/cmake"],
+    args: () => ["compile", "--out", "build/cmake", "--parallel", String(availableParallelism())],
     addon: "build/cmake/Release/cragru.node",
     needs: () => compilerMissing() ?? (runs("cmake") ? undefined : "no CMake"),
   },
@@ -53,7 +54,7 @@ const ways = [
     // Its `rebuild` empties build/, which is why CMake writes to a folder that is built first and kept when it worked.
     name: "node-gyp",
     cli: "node-gyp/bin/node-gyp.js",
-    args: () => ["rebuild", ...nodeHeaders()],
+    args: () => ["rebuild", "--jobs", String(availableParallelism()), ...nodeHeaders()],
     addon: "build/Release/cragru.node",
     needs: () => compilerMissing() ?? (runs("python3", "python") ? undefined : "no Python"),
   },

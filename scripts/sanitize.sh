@@ -47,7 +47,7 @@ for part in "${parts[@]}"; do
     spills)
       step "inner loops: no sum of a register tile goes to the stack"
       build spills core -DCRAGRU_NODE=OFF
-      scripts/spills.sh build/sanitize-spills
+      node scripts/spills.mjs build/sanitize-spills
       ;;
     *)
       echo "unknown part $part: core, thread, addon, leaks, spills" >&2

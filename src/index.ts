@@ -56,7 +56,7 @@ export { holm, pairedBootstrap, wilcoxonSignedRank } from "./evaluation/signific
 
 export { describeNative, loadKernels, measureRoofs } from "./native/load.js";
 export type { Held, Holdable, HeldCsr, Kernels } from "./native/kernels.js";
-export type { Roofs } from "./native/addon.js";
+export type { Roofs } from "./native/binding.js";
 export { referenceKernels } from "./native/reference.js";
 export { loadTensorEngine, type TensorEngine } from "./tensor/engine.js";
 

@@ -33,16 +33,18 @@ void scoreItems(const float* user, const float* items, const uint32_t* numbers, 
 void boundPanels(const ScoreGroup* group, size_t user, const ScorePanels* facts, size_t from, size_t panels, float* errors, float* scales);
 float kthLargest(const float* values, size_t count, size_t k, size_t slack);
 size_t keepReaching(const ScoreCandidates* list, size_t count, float threshold);
+size_t pickOpen(const ScoreCandidates* list, size_t count, float least, uint32_t* positions, uint32_t* items);
+float leastSettled(const ScoreCandidates* list, size_t count);
 void rankCandidates(float* scores, size_t count, uint32_t* places);
 
 void scaleRows(const Hop* hop, const uint32_t* rows, size_t from, size_t to);
 void hopRows(const Hop* hop, const uint32_t* rows, size_t from, size_t to);
 void drawPairs(const uint32_t* users, const uint32_t* items, size_t count, uint32_t epoch, uint32_t draw, uint32_t seed, uint32_t stream,
                uint32_t range, uint32_t* scaled, uint32_t* second);
-void userGroups(const Batch* batch, const Step* step, const Update* update, size_t from, size_t to);
-void itemGroups(const Batch* batch, const Step* step, const Update* update, size_t from, size_t to);
-void idleRows(const Update* update, size_t from, size_t to);
-void moveRows(const Update* update, const float* gradient, size_t from, size_t to);
+void userGroups(const Batch* batch, const TrainStep* step, const RowUpdate* update, size_t from, size_t to);
+void itemGroups(const Batch* batch, const TrainStep* step, const RowUpdate* update, size_t from, size_t to);
+void idleRows(const RowUpdate* update, size_t from, size_t to);
+void moveRows(const RowUpdate* update, const float* gradient, size_t from, size_t to);
 void hogwildSamples(const Sample* samples, size_t count, float* parameters, size_t stride, double scale, float decay, double* losses);
 double sumOfLosses(const double* losses, size_t count);
 int allFinite(const float* values, size_t count);

@@ -17,6 +17,8 @@ static const ScoreBlocks SCORE_BLOCKS = {
     boundPanels,
     kthLargest,
     keepReaching,
+    pickOpen,
+    leastSettled,
     rankCandidates,
 };
 static const CurvatureBlocks CURVATURE_BLOCKS = {bendUser, bendItem, hopDoubles, innerBlock, addScaled, scaleAndAdd};

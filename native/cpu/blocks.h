@@ -35,12 +35,12 @@ struct Blocks {
                     uint32_t stream, uint32_t range, uint32_t* scaled, uint32_t* second);
   // The first half of a step for user groups from .. to: losses and weights of their samples, copies of their rows, their gradients
   // and moves. The second half moves the items, when all users are done.
-  void (*userGroups)(const Batch* batch, const Step* step, const Update* update, size_t from, size_t to);
-  void (*itemGroups)(const Batch* batch, const Step* step, const Update* update, size_t from, size_t to);
+  void (*userGroups)(const Batch* batch, const TrainStep* step, const RowUpdate* update, size_t from, size_t to);
+  void (*itemGroups)(const Batch* batch, const TrainStep* step, const RowUpdate* update, size_t from, size_t to);
   // Adam's idle steps of rows from .. to before the first step of the window that reads them.
-  void (*idleRows)(const Update* update, size_t from, size_t to);
+  void (*idleRows)(const RowUpdate* update, size_t from, size_t to);
   // One step of rows from .. to on a gradient for every row; forgets KEEP_GRADIENT's rows and occurrences.
-  void (*moveRows)(const Update* update, const float* gradient, size_t from, size_t to);
+  void (*moveRows)(const RowUpdate* update, const float* gradient, size_t from, size_t to);
   // Sequential SGD, sample after sample, at most 65,000; losses [count]. Threads may race on rows.
   void (*hogwildSamples)(const Sample* samples, size_t count, float* parameters, size_t stride, double scale, float decay, double* losses);
   // Eight sums and their tree, as dot.

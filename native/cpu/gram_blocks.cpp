@@ -40,7 +40,8 @@ static inline uint32_t sumBytes(Words x) {
   return sum;
 }
 
-static void countByBytes(const uint64_t* const* rows, const uint64_t* columns, size_t columnCount, size_t stride, size_t words, uint32_t* const* counts) {
+static void countByBytes(const uint64_t* const* rows, const uint64_t* columns, size_t columnCount, size_t stride, size_t words,
+                         uint32_t* const* counts) {
   const uint64_t *const row0 = rows[0], *const row1 = rows[1], *const row2 = rows[2], *const row3 = rows[3];
   for (size_t at = 0; at < columnCount; at++) {
     const uint64_t* const column = columns + at * stride;

@@ -27,7 +27,9 @@ Graph buildGraph(const Csr& positives, size_t userCount, size_t itemCount, Run& 
 
   const size_t parts = std::min(MOST_PARTS, edges / PART_EDGES + 1);
   std::vector<size_t> users(parts + 1, userCount);
-  for (size_t part = 0; part < parts; part++) users[part] = size_t(std::lower_bound(userOffsets, userOffsets + userCount, edges * part / parts) - userOffsets);
+  for (size_t part = 0; part < parts; part++) {
+    users[part] = size_t(std::lower_bound(userOffsets, userOffsets + userCount, edges * part / parts) - userOffsets);
+  }
   users[0] = 0;
   std::vector<uint32_t> next(parts * itemCount, 0);
   run.parallel(parts, [&](size_t part) {

@@ -44,7 +44,7 @@ class Propagation {
   }
   void endSelection(Run& run);
 
-  // The selected rows of output = S input; others are not written.
+  // The selected rows of output = S input; what others hold then is not defined.
   void forward(const float* input, float* output, Run& run);
   // output = S input, all rows, where input is +0 (not -0) outside of the selected rows.
   void backward(const float* input, float* output, Run& run);
@@ -65,6 +65,7 @@ class Propagation {
   // Puts the rows of B(level) that are not in B(level - 1), those from list_[from] on, in order.
   void order(size_t from, uint8_t level);
   bool worthLeavingOut(size_t side) const;
+  void copy(const float* input, float* output, Run& run);
   Hop open(const float* input, Run& run);
   // The first operands of rows[from .. to), or rows from .. to where `rows` is null.
   void scale(Hop& hop, const uint32_t* rows, size_t from, size_t to, Run& run);

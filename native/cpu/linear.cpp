@@ -1,10 +1,9 @@
-// Dense symmetric matrices in double: Cholesky factor, inverse, and updates of low rank. Each entry is one chain of fused
+// Dense symmetric matrices in double: Cholesky factor and inverse. Each entry is one chain of fused
 // multiply-adds in ascending order, as src/native/reference/linear.ts states it; how the work is cut into tiles, and who does it, cannot
 // show in the result. The working copy is made of tiles of 24 x 24: tile (I, J), J <= I, lies behind all tiles of the rows
 // above, so a row of tiles is contiguous. A tile holds its columns one after the other as long as it belongs to A or L, and its
 // rows one after the other when it belongs to the inverse of L or to the result: both are then read along the 24 lanes.
 #include <algorithm>
-#include <cmath>
 #include <cstring>
 
 #include "../run.h"
@@ -21,13 +20,13 @@ constexpr size_t AREA = TILE * TILE;
 constexpr size_t BLOCK = 4;
 constexpr size_t DEPTH = 8;
 
-size_t firstTile(size_t row) { return row * (row + 1) / 2; }
-size_t packedRow(size_t row) { return row * (row + 1) / 2; }
+// Entries of a triangle above a row.
+size_t triangle(size_t row) { return row * (row + 1) / 2; }
 
 class Symmetric {
  public:
   Symmetric(std::vector<double>& matrix, size_t size, Run& run)
-      : matrix_(matrix), size_(size), rows_((size + TILE - 1) / TILE), run_(run), blocks_(run.blocks), tiles_(firstTile(rows_) * AREA) {}
+      : matrix_(matrix), size_(size), rows_((size + TILE - 1) / TILE), run_(run), blocks_(run.blocks), tiles_(triangle(rows_) * AREA) {}
 
   void replace(bool inverse) {
     total_ = double(rows_) * double(rows_ + 1) * double(rows_ + 2) / (inverse ? 2 : 6);
@@ -42,7 +41,7 @@ class Symmetric {
   }
 
  private:
-  double* tile(size_t row, size_t column) { return tiles_.data() + (firstTile(row) + column) * AREA; }
+  double* tile(size_t row, size_t column) { return tiles_.data() + (triangle(row) + column) * AREA; }
   size_t blockCount() const { return (rows_ + BLOCK - 1) / BLOCK; }
   size_t blockEnd(size_t block) const { return std::min(rows_, (block + 1) * BLOCK); }
 
@@ -56,7 +55,7 @@ class Symmetric {
         tile(row, row)[r * TILE + r] = 1.0;
         continue;
       }
-      const double* from = matrix_.data() + packedRow(i);
+      const double* from = matrix_.data() + triangle(i);
       double* to = tile(row, 0) + r;
       for (size_t j = 0; j <= i; j++) to[j * TILE] = from[j];
     }
@@ -68,7 +67,7 @@ class Symmetric {
     run_.cancelled = run_.closing = nullptr;
     run_.parallel(rows_, [&](size_t row) {
       for (size_t i = row * TILE; i < std::min(size_, (row + 1) * TILE); i++) {
-        double* to = matrix_.data() + packedRow(i);
+        double* to = matrix_.data() + triangle(i);
         const size_t r = i - row * TILE;
         if (!inverse) {
           const double* from = tile(row, 0) + r;
@@ -98,7 +97,8 @@ class Symmetric {
     finishDiagonal(0, failed);
     for (size_t block = 0; block < blockCount(); block++) {
       if (failed.load() < size_) {
-        throw Error{"NATIVE_NOT_POSITIVE", "the matrix is not positive definite: the pivot of column " + std::to_string(failed.load()) + " is not a positive number.",
+        const std::string column = std::to_string(failed.load());
+        throw Error{"NATIVE_NOT_POSITIVE", "the matrix is not positive definite: the pivot of column " + column + " is not a positive number.",
                     "Add a larger multiple of the identity, or rebuild the matrix from its data."};
       }
       run_.parallel(blockCount() - block - 1, [&](size_t chunk) {
@@ -175,7 +175,8 @@ class Symmetric {
           run_.check();
           for (size_t row = first; row < end; row++) {
             for (size_t column = columns; column < columnsEnd; column++) {
-              subtractInverse(copy.data() + (row - first) * rows_ * AREA, column, std::max(from, column), std::min(first, from + DEPTH), tile(row, column));
+              const double* const l = copy.data() + (row - first) * rows_ * AREA;
+              subtractInverse(l, column, std::max(from, column), std::min(first, from + DEPTH), tile(row, column));
             }
           }
         }
@@ -210,9 +211,10 @@ class Symmetric {
         }
       }
     });
-    const size_t column = *std::min_element(bad.begin(), bad.end());
-    if (column == size_) return;
-    throw Error{"NATIVE_NOT_POSITIVE", "the inverse leaves the range of double: column " + std::to_string(column) + " of the factor's inverse is too large.",
+    const size_t worst = *std::min_element(bad.begin(), bad.end());
+    if (worst == size_) return;
+    const std::string column = std::to_string(worst);
+    throw Error{"NATIVE_NOT_POSITIVE", "the inverse leaves the range of double: column " + column + " of the factor's inverse is too large.",
                 "Scale the matrix, or add a larger multiple of the identity."};
   }
 
@@ -222,11 +224,13 @@ class Symmetric {
     for (size_t block = 0; block < blockCount(); block++) {
       const size_t first = block * BLOCK, end = blockEnd(block);
       for (size_t row = first; row < end; row++) {
-        std::memcpy(corner.data() + firstTile(row - first) * AREA, tile(row, first), (row - first + 1) * AREA * sizeof(double));
+        std::memcpy(corner.data() + triangle(row - first) * AREA, tile(row, first), (row - first + 1) * AREA * sizeof(double));
       }
       // Few columns of blocks: cut finer, so that every thread gets some.
       const size_t width = block < 4 ? 1 : block < 16 ? 2 : BLOCK;
-      run_.parallel((end + width - 1) / width, [&](size_t chunk) { multiplyColumns(block, chunk * width, std::min(end, (chunk + 1) * width), corner.data()); });
+      run_.parallel((end + width - 1) / width, [&](size_t chunk) {
+        multiplyColumns(block, chunk * width, std::min(end, (chunk + 1) * width), corner.data());
+      });
     }
   }
 
@@ -237,8 +241,9 @@ class Symmetric {
     const auto sum = [&](size_t row, size_t column) { return sums.data() + ((row - first) * BLOCK + column - columns) * AREA; };
     for (size_t row = first; row < end; row++) {
       for (size_t column = columns; column < std::min(columnsEnd, row + 1); column++) {
-        const double* const y = corner + (firstTile(row - first) + row - first) * AREA;
-        const Product product = {tile(row, column), y, sum(row, column), (end - row) * TILE, TILE, TILE, 0, (row + 1) * AREA, AREA, (row - first + 1) * AREA, AREA, nullptr};
+        const double* const y = corner + (triangle(row - first) + row - first) * AREA;
+        const size_t xStep = (row + 1) * AREA, yStep = (row - first + 1) * AREA;
+        const Product product = {tile(row, column), y, sum(row, column), (end - row) * TILE, TILE, TILE, 0, xStep, AREA, yStep, AREA, nullptr};
         blocks_.linear.subtractProduct(&product);
       }
     }
@@ -275,115 +280,9 @@ class Symmetric {
   std::atomic<size_t> done_{0};
 };
 
-// A + sum of weighted outer products, in the packed triangle itself.
-class Updater {
- public:
-  Updater(RankUpdate& input, Run& run) : input_(input), run_(run), size_(input.size), rows_((size_ + TILE - 1) / TILE) {}
-
-  void apply() {
-    const size_t rank = input_.weights.size(), most = DEPTH * TILE;
-    if (rank == 0) return;
-    Buffer<double> x(std::min(rank, most) * rows_ * TILE), y(std::min(rank, most) * rows_ * TILE);
-    x_ = x.data();
-    y_ = y.data();
-    const std::vector<size_t> bounds = cut();
-    std::atomic<size_t> done{0};
-    for (size_t from = 0; from < rank; from += most) {
-      depth_ = std::min(most, rank - from);
-      run_.parallel(rows_, [&](size_t row) { pack(from, row); });
-      run_.parallel(bounds.size() - 1, [&](size_t chunk) {
-        updateRows(bounds[chunk], bounds[chunk + 1]);
-        const size_t work = (firstTile(bounds[chunk + 1]) - firstTile(bounds[chunk])) * depth_;
-        run_.progress(double(done.fetch_add(work) + work), double(firstTile(rows_)) * double(rank));
-      });
-    }
-    if (!spoilt_.load()) return;
-    throw Error{"NATIVE_DIVERGED", "the updated matrix leaves the finite numbers; a held matrix is spoilt.", "Scale the matrix and the vectors."};
-  }
-
- private:
-  // Rows of tiles in chunks of about the same number of tiles.
-  std::vector<size_t> cut() const {
-    const size_t wanted = std::max<size_t>(48, firstTile(rows_) / 96);
-    std::vector<size_t> bounds{0};
-    for (size_t row = 1; row <= rows_; row++) {
-      if (row == rows_ || firstTile(row) - firstTile(bounds.back()) >= wanted) bounds.push_back(row);
-    }
-    return bounds;
-  }
-
-  // Vectors from, from + 1, ...: 24 entries of each lie together, plain in x, weighted (and negative, to be taken away) in y.
-  void pack(size_t from, size_t row) {
-    double *const x = x_ + row * TILE * depth_, *const y = y_ + row * TILE * depth_;
-    for (size_t r = 0; r < depth_; r++) {
-      const double weight = input_.weights[from + r];
-      const double* const vector = input_.vectors.data() + (from + r) * size_;
-      for (size_t at = 0; at < TILE; at++) {
-        const size_t i = row * TILE + at;
-        x[r * TILE + at] = i < size_ ? vector[i] : 0.0;
-        y[r * TILE + at] = i < size_ ? -(weight * vector[i]) : 0.0;
-      }
-    }
-  }
-
-  // Few vectors: memory is what counts, so 8 rows are walked from end to end. Many: 24 lanes of x stay in the first-level cache.
-  void updateRows(size_t from, size_t to) {
-    if (depth_ <= 12) {
-      for (size_t i = from * TILE; i < std::min(size_, to * TILE); i += 8) {
-        if (i % TILE == 0) run_.check();
-        for (size_t column = 0; column <= i / TILE; column++) updateEight(i, column);
-      }
-      return;
-    }
-    for (size_t block = from; block < to; block += BLOCK) {
-      const size_t end = std::min(to, block + BLOCK);
-      for (size_t column = 0; column < end; column++) {
-        if (column % 16 == 0) run_.check();
-        for (size_t i = std::max(block, column) * TILE; i < std::min(size_, end * TILE); i += 8) updateEight(i, column);
-      }
-    }
-  }
-
-  // Rows i .. i + 7 of one tile. Where not all of it belongs to the triangle, a copy is worked on.
-  void updateEight(size_t i, size_t column) {
-    int spoilt = 0;
-    double* const matrix = input_.matrix.data() + packedRow(i) + column * TILE;
-    Product product = {x_ + column * TILE * depth_, y_ + i / TILE * TILE * depth_ + i % TILE, matrix, depth_, 8, i + 1, 1, TILE * TILE, 0, TILE * TILE, 0, &spoilt};
-    if (i / TILE > column && i + 8 <= size_) {
-      run_.blocks.linear.subtractProduct(&product);
-    } else {
-      double copy[8 * TILE] = {};
-      const size_t count = std::min<size_t>(8, size_ - i);
-      const auto width = [&](size_t r) { return std::min<size_t>(TILE, i + r + 1 - column * TILE); };
-      double* row = matrix;
-      for (size_t r = 0; r < count; r++, row += i + r) std::memcpy(copy + r * TILE, row, width(r) * sizeof(double));
-      product.c = copy;
-      product.cStride = TILE;
-      product.cGrowth = 0;
-      product.spoilt = nullptr;
-      run_.blocks.linear.subtractProduct(&product);
-      row = matrix;
-      for (size_t r = 0; r < count; r++, row += i + r) {
-        std::memcpy(row, copy + r * TILE, width(r) * sizeof(double));
-        for (size_t at = 0; at < width(r); at++) spoilt |= !std::isfinite(row[at]);
-      }
-    }
-    if (spoilt) spoilt_.store(true);
-  }
-
-  RankUpdate& input_;
-  Run& run_;
-  const size_t size_, rows_;
-  size_t depth_ = 0;
-  double *x_ = nullptr, *y_ = nullptr;
-  std::atomic<bool> spoilt_{false};
-};
-
 }  // namespace
 
 void cholesky(Cholesky& input, Run& run) { Symmetric(input.matrix, input.size, run).replace(input.inverse); }
-
-void rankUpdate(RankUpdate& input, Run& run) { Updater(input, run).apply(); }
 
 }  // namespace cpu
 }  // namespace cragru

@@ -21,7 +21,7 @@ static inline Doubles subtractFused(Doubles a, Doubles b, Doubles sum) {
 #elif defined(__FMA__)
   return _mm256_fnmadd_pd(a, b, sum);
 #elif defined(__aarch64__)
-  return vfmsq_f64(sum, a, b);
+  return (Doubles)vfmsq_f64((float64x2_t)sum, (float64x2_t)a, (float64x2_t)b);
 #else
   // Exact on every processor, by the C library: slow where the hardware lacks the operation.
   for (size_t lane = 0; lane < LANES; lane++) sum[lane] = fma(-a[lane], b[lane], sum[lane]);

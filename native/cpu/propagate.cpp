@@ -15,6 +15,13 @@ constexpr size_t CHUNK_LINES = 32768;
 constexpr size_t SMALL_PART = 4;
 
 void check(const void* run) { static_cast<const Run*>(run)->check(); }
+
+// body(from, to) for parts of `rows` rows, each a few thousand lines.
+template <class Body>
+void inParts(Run& run, size_t rows, size_t stride, Body body) {
+  const size_t size = std::max<size_t>(1, CHUNK_LINES / 8 * ROW_FLOATS / stride);
+  run.parallel((rows + size - 1) / size, [&](size_t part) { body(part * size, std::min(rows, (part + 1) * size)); });
+}
 }  // namespace
 
 Propagation::Propagation(const Graph& graph, size_t stride, size_t layers, bool bf16) : graph_(graph), stride_(stride), layers_(layers), bf16_(bf16) {
@@ -48,7 +55,7 @@ void Propagation::endSelection(Run& run) {
     bounds_.push_back(0);
     size_t lines = 0;
     for (size_t at = 0; at < end; at++) {
-      lines += (4 + graph_.degree(list_[at])) * stride_ / 16;
+      lines += (4 + graph_.degree(list_[at])) * stride_ / ROW_FLOATS;
       if (lines < CHUNK_LINES && at + 1 < end) continue;
       bounds_.push_back(uint32_t(at + 1));
       lines = 0;
@@ -116,11 +123,8 @@ Hop Propagation::open(const float* input, Run& run) {
 }
 
 void Propagation::scale(Hop& hop, const uint32_t* rows, size_t from, size_t to, Run& run) {
-  const size_t size = std::max<size_t>(1, CHUNK_LINES / 8 * 16 / stride_);
   hop.next = operands_.data();
-  run.parallel((to - from + size - 1) / size, [&](size_t chunk) {
-    run.blocks.scaleRows(&hop, rows, from + chunk * size, std::min(to, from + (chunk + 1) * size));
-  });
+  inParts(run, to - from, stride_, [&](size_t first, size_t end) { run.blocks.scaleRows(&hop, rows, from + first, from + end); });
 }
 
 // Odd hops read operands_ and write next_.
@@ -132,11 +136,14 @@ void Propagation::hop(Hop& hop, Part part, size_t number, float* output, Run& ru
   run.parallel(part.chunks, [&](size_t chunk) { run.blocks.hopRows(&hop, part.rows, part.bounds[chunk], part.bounds[chunk + 1]); });
 }
 
+void Propagation::copy(const float* input, float* output, Run& run) {
+  inParts(run, graph_.rows, stride_, [&](size_t from, size_t to) {
+    std::memcpy(output + from * stride_, input + from * stride_, (to - from) * stride_ * sizeof(float));
+  });
+}
+
 void Propagation::apply(const float* input, float* output, Run& run) {
-  if (layers_ == 0) {
-    std::memcpy(output, input, graph_.rows * stride_ * sizeof(float));
-    return;
-  }
+  if (layers_ == 0) return copy(input, output, run);
   Hop hop = open(input, run);
   scale(hop, nullptr, 0, graph_.rows, run);
   const Part all = {nullptr, graph_.bounds.data(), graph_.bounds.size() - 1};
@@ -144,10 +151,7 @@ void Propagation::apply(const float* input, float* output, Run& run) {
 }
 
 void Propagation::forward(const float* input, float* output, Run& run) {
-  if (layers_ == 0) {
-    for (size_t at = 0; at < ends_[0]; at++) std::memcpy(output + list_[at] * stride_, input + list_[at] * stride_, stride_ * sizeof(float));
-    return;
-  }
+  if (layers_ == 0) return copy(input, output, run);
   Hop hop = open(input, run);
   if (followed(layers_)) scale(hop, list_.data(), 0, ends_[layers_], run);
   else scale(hop, nullptr, 0, graph_.rows, run);
@@ -155,10 +159,7 @@ void Propagation::forward(const float* input, float* output, Run& run) {
 }
 
 void Propagation::backward(const float* input, float* output, Run& run) {
-  if (layers_ == 0) {
-    std::memcpy(output, input, graph_.rows * stride_ * sizeof(float));
-    return;
-  }
+  if (layers_ == 0) return copy(input, output, run);
   Hop hop = open(input, run);
   for (size_t side = 0; side < 2; side++) {
     const bool leaveOut = worthLeavingOut(side);
@@ -171,7 +172,11 @@ void Propagation::backward(const float* input, float* output, Run& run) {
     if (number > 1) hop.levels[0] = hop.levels[1] = followed(number - 1) ? levels_.data() : nullptr;
     hop.limit = uint8_t(number);
     const Part rows = part(number);
-    if (number == layers_ && rows.rows) std::memset(output, 0, graph_.rows * stride_ * sizeof(float));
+    if (number == layers_ && followed(number)) {
+      inParts(run, graph_.rows, stride_, [&](size_t from, size_t to) {
+        std::memset(output + from * stride_, 0, (to - from) * stride_ * sizeof(float));
+      });
+    }
     this->hop(hop, rows, number, output, run);
   }
 }
@@ -188,8 +193,8 @@ std::vector<float> propagate(const Propagate& input, Run& run) {
   // Rows padded with zeros.
   Buffer<float> table(rows * stride), result(rows * stride);
   const auto forRows = [&](auto body) {
-    run.parallel(graph.bounds.size() - 1, [&](size_t chunk) {
-      for (size_t row = graph.bounds[chunk]; row < graph.bounds[chunk + 1]; row++) body(row);
+    inParts(run, rows, stride, [&](size_t from, size_t to) {
+      for (size_t row = from; row < to; row++) body(row);
     });
   };
   forRows([&](size_t row) {

@@ -20,12 +20,7 @@ constexpr size_t BLOCK_USERS = 64;
 // Users and items whose values are kept while thresholds are unknown: 256 KB.
 constexpr size_t OPENING_USERS = 16;
 constexpr size_t OPENING_ITEMS = 4096;
-// Packed items, and lists in the making, that exist at one time.
-constexpr size_t SLAB_BYTES = size_t(96) << 20;
-// Fewer users than packing is worth.
-constexpr size_t FEW_USERS = 6;
-// Users after whom the pass is chosen again, and the share of the items that the bound may leave to exact scoring until then.
-constexpr size_t TRIAL_USERS = 128;
+// The share of the items that the integers' bound may leave to exact scoring before the floats take over.
 constexpr double TRIAL_SHARE = 1.0 / 12;
 // Products of norms up to here keep the passes inside the finite numbers.
 constexpr double SAFE_PRODUCT = 0x1p120;
@@ -62,7 +57,7 @@ struct Block {
 
 // What one thread needs, kept between blocks.
 struct Workspace {
-  Block block;
+  Block block, merged;
   Lines values;
   std::vector<float> errors, scales, maxima;
   ListScratch scratch;
@@ -80,7 +75,7 @@ struct Slab {
 
 class Scorer {
  public:
-  Scorer(const ScoreTopK& input, Run& run) : input_(input), run_(run), blocks_(run.blocks.score), maker_(input, run.blocks.score) {
+  Scorer(const ScoreTopK& input, Run& run, const ScoreLimits& limits) : input_(input), run_(run), limits_(limits), blocks_(run.blocks.score), maker_(input, run.blocks.score) {
     result_.items.assign(input.userRows * input.k, NO_ITEM);
     result_.scores.assign(input.userRows * input.k, -std::numeric_limits<float>::infinity());
     panels_ = (input.itemCount + blocks_.panelItems - 1) / blocks_.panelItems;
@@ -92,19 +87,19 @@ class Scorer {
   }
 
   TopK scoreAll() {
-    if (input_.userRows <= FEW_USERS) {
-      scoreUsers(0, input_.userRows, nullptr);
+    if (input_.userRows <= limits_.fewUsers) {
+      scoreFew();
       return std::move(result_);
     }
     const ScorePass* pass = blocks_.integers.tile ? &blocks_.integers : &blocks_.floats;
     size_t from = 0;
-    if (pass == &blocks_.integers && input_.userRows >= 4 * TRIAL_USERS) {
-      scoreUsers(0, from = TRIAL_USERS, pass);
+    if (pass == &blocks_.integers && input_.userRows >= 4 * limits_.trialUsers) {
+      scoreUsers(0, from = limits_.trialUsers, pass);
       const double most = double(input_.k) + TRIAL_SHARE * double(input_.itemCount);
-      if (double(scored_.load()) > most * TRIAL_USERS) pass = &blocks_.floats;
+      if (double(scored_.load()) > most * double(limits_.trialUsers)) pass = &blocks_.floats;
     }
     const size_t userBytes = (maker_.room() + ListMaker::ROOM_PADDING) * 12;
-    const size_t most = std::max<size_t>(1, SLAB_BYTES / userBytes / BLOCK_USERS) * BLOCK_USERS;
+    const size_t most = std::max<size_t>(1, limits_.slabBytes / userBytes / BLOCK_USERS) * BLOCK_USERS;
     while (from < input_.userRows) {
       const size_t to = slabCount(*pass) > 1 ? std::min(input_.userRows, from + most) : input_.userRows;
       scoreUsers(from, to, pass);
@@ -114,24 +109,64 @@ class Scorer {
   }
 
  private:
-  size_t slabPanels(const ScorePass& pass) const { return std::max<size_t>(1, SLAB_BYTES / pass.panelBytes(input_.dimension)); }
+  size_t slabPanels(const ScorePass& pass) const { return std::max<size_t>(1, limits_.slabBytes / pass.panelBytes(input_.dimension)); }
   size_t slabCount(const ScorePass& pass) const { return (panels_ + slabPanels(pass) - 1) / slabPanels(pass); }
 
-  // Without a pass every score is made exactly.
+  // All scores exactly, a piece of work for each user and part of the items.
+  void scoreFew() {
+    const size_t partPanels = std::max<size_t>(1, limits_.partItems / OPENING_ITEMS) * openingPanels_;
+    const size_t parts = (panels_ + partPanels - 1) / partPanels;
+    std::vector<Block> pieces(input_.userRows * parts);
+    std::atomic<size_t> done{0};
+    run_.parallel(pieces.size(), [&](size_t chunk) {
+      const size_t user = chunk / parts, panel = chunk % parts * partPanels;
+      std::unique_ptr<Workspace> space = workspace();
+      begin(pieces[chunk], user, user + 1, nullptr);
+      walkExactly(pieces[chunk], panel, std::min(panels_, panel + partPanels), *space);
+      run_.progress(double(done.fetch_add(1) + 1) / double(parts), double(input_.userRows));
+      putBack(std::move(space));
+    });
+    run_.parallel(input_.userRows, [&](size_t user) {
+      std::unique_ptr<Workspace> space = workspace();
+      maker_.finish(merge(&pieces[user * parts], parts, space->merged), result_, space->scratch);
+      putBack(std::move(space));
+    });
+  }
+
+  // One list of those of a user's parts, which stand in the order of items.
+  UserList& merge(Block* pieces, size_t parts, Block& merged) {
+    size_t count = 0;
+    for (size_t part = 0; part < parts; part++) count += pieces[part].lists[0].count;
+    merged.bounds.resize(2 * (count + ListMaker::ROOM_PADDING));
+    merged.items.resize(count + ListMaker::ROOM_PADDING);
+    merged.lists.resize(1);
+    UserList& list = merged.lists[0];
+    maker_.begin(list, {merged.bounds.data(), merged.bounds.data() + count + ListMaker::ROOM_PADDING, merged.items.data()}, pieces[0].from);
+    for (size_t part = 0; part < parts; part++) {
+      const UserList& own = pieces[part].lists[0];
+      std::copy_n(own.at.low, own.count, list.at.low + list.count);
+      std::copy_n(own.at.high, own.count, list.at.high + list.count);
+      std::copy_n(own.at.items, own.count, list.at.items + list.count);
+      list.count += own.count;
+      list.threshold = std::max(list.threshold, own.threshold);
+    }
+    return list;
+  }
+
   void scoreUsers(size_t from, size_t to, const ScorePass* pass) {
-    const size_t blockUsers = !pass ? 1 : std::min(BLOCK_USERS, std::max<size_t>(SCORE_GROUP, (to - from) / 16 / SCORE_GROUP * SCORE_GROUP));
+    const size_t blockUsers = std::min(BLOCK_USERS, std::max<size_t>(SCORE_GROUP, (to - from) / 16 / SCORE_GROUP * SCORE_GROUP));
     const size_t blockCount = (to - from + blockUsers - 1) / blockUsers;
-    const size_t slabs = pass ? slabCount(*pass) : 1;
+    const size_t slabs = slabCount(*pass);
     std::vector<Block> kept(slabs > 1 ? blockCount : 0);
     for (size_t slab = 0; slab < slabs; slab++) {
-      if (pass) pack(*pass, slab * slabPanels(*pass));
+      pack(*pass, slab * slabPanels(*pass));
       std::atomic<size_t> done{0};
       run_.parallel(blockCount, [&](size_t chunk) {
         std::unique_ptr<Workspace> space = workspace();
         Block& block = slabs > 1 ? kept[chunk] : space->block;
         if (slab == 0) begin(block, from + chunk * blockUsers, std::min(to, from + (chunk + 1) * blockUsers), pass);
-        if (pass && safe(block)) walk(block, *pass, *space);
-        else walkExactly(block, *space);
+        if (safe(block)) walk(block, *pass, *space);
+        else walkExactly(block, slab_.firstPanel, slab_.lastPanel, *space);
         if (slab + 1 == slabs) finish(block, *space);
         const double users = double(done.fetch_add(block.to - block.from) + block.to - block.from);
         run_.progress(double(from) + (double(slab) * double(to - from) + users) / double(slabs), double(input_.userRows));
@@ -278,15 +313,14 @@ class Scorer {
   }
 
   // The scores themselves as values, with bounds of 0: for few users, and where a pass could leave the finite numbers.
-  void walkExactly(Block& block, Workspace& space) {
+  void walkExactly(Block& block, size_t firstPanel, size_t lastPanel, Workspace& space) {
     const size_t panelItems = blocks_.panelItems;
     reserve(space);
     std::fill(space.errors.begin(), space.errors.end(), 0.0f);
     std::fill(space.scales.begin(), space.scales.end(), 1.0f);
     space.values.reserve(openingPanels_ * panelItems * sizeof(float));
-    const size_t last = slab_.pass ? slab_.lastPanel : panels_;
-    for (size_t panel = slab_.pass ? slab_.firstPanel : 0; panel < last; panel += openingPanels_) {
-      const size_t panels = std::min(openingPanels_, last - panel), firstItem = panel * panelItems;
+    for (size_t panel = firstPanel; panel < lastPanel; panel += openingPanels_) {
+      const size_t panels = std::min(openingPanels_, lastPanel - panel), firstItem = panel * panelItems;
       for (size_t user = 0; user < block.lists.size(); user++) {
         UserList& list = block.lists[user];
         if (!block.groups.empty() && reach(block, user) == 0) continue;
@@ -320,6 +354,7 @@ class Scorer {
 
   const ScoreTopK& input_;
   Run& run_;
+  const ScoreLimits limits_;
   const ScoreBlocks& blocks_;
   ListMaker maker_;
   TopK result_;
@@ -332,7 +367,8 @@ class Scorer {
 
 }  // namespace
 
-TopK scoreTopK(const ScoreTopK& input, Run& run) { return Scorer(input, run).scoreAll(); }
+TopK scoreTopK(const ScoreTopK& input, Run& run) { return scoreTopK(input, run, ScoreLimits()); }
+TopK scoreTopK(const ScoreTopK& input, Run& run, const ScoreLimits& limits) { return Scorer(input, run, limits).scoreAll(); }
 
 }  // namespace cpu
 }  // namespace cragru

@@ -68,6 +68,11 @@ struct ScoreBlocks {
   float (*kthLargest)(const float* values, size_t count, size_t k, size_t slack);
   // Keeps the candidates whose upper bound reaches the threshold, in order; returns how many.
   size_t (*keepReaching)(const ScoreCandidates* list, size_t count, float threshold);
+  // Positions and items of the candidates whose bounds differ and whose lower bound reaches `least`; returns how many. Writes up to
+  // 16 entries past the last.
+  size_t (*pickOpen)(const ScoreCandidates* list, size_t count, float least, uint32_t* positions, uint32_t* items);
+  // The lowest score among candidates whose bounds are equal; Infinity without any.
+  float (*leastSettled)(const ScoreCandidates* list, size_t count);
   // Place of each score: higher first, equal ones in order. Writes up to 64 entries past the last of both arrays.
   void (*rank)(float* scores, size_t count, uint32_t* places);
 };

@@ -18,8 +18,11 @@ enum { TILE_USERS = 8 };
 enum { TILE_USERS = 4 };
 #endif
 
-// Relative rounding of a float pass of d steps that starts at a base no larger than |u| |v|, twice over.
-static double floatRounding(size_t dimension) { return ((double)dimension * (1 + 0x1p-6) + 16) * 0x1p-22; }
+// A base is at most this much more than |u| |v|, so that below the lowest score there is room for its rounding.
+static const double BEYOND = 1 + 0x1p-4;
+// Rounding of d products, their sums and a base, each by at most 2^-24 of |base| + |u| |v|, to which the last terms of the bound
+// (base and value added again, the score's own rounding) come.
+static double floatRounding(size_t dimension) { return ((double)dimension * BEYOND + 16) * 0x1p-22; }
 static const double INTEGER_ROUNDING = 0x1p-20;
 // Room for the roundings of the bound itself.
 static const double MARGIN = 1 + 0x1p-10;
@@ -124,7 +127,7 @@ uint32_t floatTile(const void* users, const ScoreGroup* group, const void* packe
     double cuts[SCORE_GROUP];
     thresholdOf(group, facts, panel, thresholds, cuts);
     for (size_t u = 0; u < SCORE_GROUP; u++) {
-      const double most = group->reach[u] * facts->norm[panel] + SCORE_TINY;
+      const double most = group->reach[u] * facts->norm[panel] * BEYOND + SCORE_TINY;
       base[u] = (float)(cuts[u] > most ? most : cuts[u] < -most ? -most : cuts[u]);
     }
   } else {

@@ -72,18 +72,18 @@ void ListMaker::tidy(UserList& list, ListScratch& scratch) const {
 
 // Scores the candidates whose lower bound reaches `least` exactly, where that was not done yet.
 void ListMaker::score(UserList& list, float least, ListScratch& scratch) const {
-  scratch.scores.resize(room_ + RANK_PADDING);
-  scratch.positions.resize(room_);
-  scratch.items.resize(room_);
-  size_t count = 0;
-  for (size_t at = 0; at < list.count; at++) {
-    scratch.positions[count] = uint32_t(at);
-    scratch.items[count] = list.at.items[at];
-    count += size_t(list.at.low[at] >= least) & size_t(list.at.low[at] != list.at.high[at]);
+  if (scratch.items.size() < list.count + ROOM_PADDING) {
+    const size_t length = list.count + room_ + RANK_PADDING;
+    scratch.scores.resize(length);
+    scratch.positions.resize(length);
+    scratch.items.resize(length);
   }
+  const size_t count = blocks_.pickOpen(&list.at, list.count, least, scratch.positions.data(), scratch.items.data());
   blocks_.scoreItems(input_.users.data() + list.row * input_.dimension, input_.items.data(), scratch.items.data(), count, input_.dimension,
                      scratch.scores.data());
-  for (size_t at = 0; at < count; at++) list.at.low[scratch.positions[at]] = list.at.high[scratch.positions[at]] = scratch.scores[at];
+  const uint32_t* positions = scratch.positions.data();
+  const float* scores = scratch.scores.data();
+  for (size_t at = 0; at < count; at++) list.at.low[positions[at]] = list.at.high[positions[at]] = scores[at];
   scratch.scored += count;
 }
 
@@ -112,11 +112,7 @@ void ListMaker::finish(UserList& list, TopK& result, ListScratch& scratch) const
     // The scores of those that are k by their lower bounds put the threshold above where bounds alone can.
     raise(list, list.at.low, list.count);
     score(list, list.threshold, scratch);
-    float last = std::numeric_limits<float>::infinity();
-    for (size_t at = 0; at < list.count; at++) {
-      if (list.at.low[at] == list.at.high[at]) last = std::min(last, list.at.low[at]);
-    }
-    list.threshold = std::max(list.threshold, last);
+    list.threshold = std::max(list.threshold, blocks_.leastSettled(&list.at, list.count));
     list.count = blocks_.keepReaching(&list.at, list.count, list.threshold);
   }
   score(list, LOWEST, scratch);

@@ -57,5 +57,18 @@ class ListMaker {
   size_t step_, room_;
 };
 
+// Where one way of working gives way to another; the lists are the same whichever it is, so only tests change them.
+struct ScoreLimits {
+  // Packed items, and lists in the making, that exist at one time.
+  size_t slabBytes = size_t(96) << 20;
+  // Up to here packing would cost more than it saves, and all scores are made exactly.
+  size_t fewUsers = 6;
+  // Users after whom the pass is chosen again.
+  size_t trialUsers = 128;
+  // Of few users, items of one piece of work.
+  size_t partItems = 1 << 16;
+};
+TopK scoreTopK(const ScoreTopK& input, Run& run, const ScoreLimits& limits);
+
 }  // namespace cpu
 }  // namespace cragru

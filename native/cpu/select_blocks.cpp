@@ -281,6 +281,44 @@ size_t keepReaching(const ScoreCandidates* list, size_t count, float threshold) 
   return kept;
 }
 
+size_t pickOpen(const ScoreCandidates* list, size_t count, float least, uint32_t* positions, uint32_t* items) {
+  size_t picked = 0, at = 0;
+#if defined(__AVX512F__)
+  __m512i position = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+  for (; at + 16 <= count; at += 16, position = _mm512_add_epi32(position, _mm512_set1_epi32(16))) {
+    const __m512 low = _mm512_loadu_ps(list->low + at);
+    const __mmask16 bits = _mm512_mask_cmp_ps_mask(_mm512_cmp_ps_mask(low, _mm512_loadu_ps(list->high + at), _CMP_NEQ_UQ), low, _mm512_set1_ps(least), _CMP_GE_OQ);
+    _mm512_storeu_si512(positions + picked, _mm512_maskz_compress_epi32(bits, position));
+    _mm512_storeu_si512(items + picked, _mm512_maskz_compress_epi32(bits, _mm512_loadu_si512(list->items + at)));
+    picked += (size_t)__builtin_popcount(bits);
+  }
+#endif
+  for (; at < count; at++) {
+    positions[picked] = (uint32_t)at;
+    items[picked] = list->items[at];
+    picked += (size_t)((list->low[at] >= least) & (list->low[at] != list->high[at]));
+  }
+  return picked;
+}
+
+float leastSettled(const ScoreCandidates* list, size_t count) {
+  float least = -LOWEST;
+  size_t at = 0;
+#if defined(__AVX512F__)
+  __m512 leasts = _mm512_set1_ps(least);
+  for (; at + 16 <= count; at += 16) {
+    const __m512 low = _mm512_loadu_ps(list->low + at);
+    leasts = _mm512_mask_min_ps(leasts, _mm512_cmp_ps_mask(low, _mm512_loadu_ps(list->high + at), _CMP_EQ_OQ), leasts, low);
+  }
+  least = _mm512_reduce_min_ps(leasts);
+#endif
+  for (; at < count; at++) {
+    const float own = list->low[at] == list->high[at] ? list->low[at] : least;
+    least = own < least ? own : least;
+  }
+  return least;
+}
+
 // The place of an entry is the number of entries with a higher score, four vectors of entries at a time. Where no two scores are
 // equal the places add up to that of all pairs; else equal ones are told apart one by one.
 void rankCandidates(float* scores, size_t count, uint32_t* places) {

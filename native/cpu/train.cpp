@@ -37,7 +37,7 @@ class AdamWindow {
     }
   }
   // For k idle steps after step `at`: all they move together with it.
-  void after(size_t at, Update& update) {
+  void after(size_t at, RowUpdate& update) {
     double factor = 1.0, sum = 0.0;
     for (size_t idle = 0; at + idle < steps_; idle++) {
       sum = sum + rates_[at + idle] * factor;
@@ -47,7 +47,7 @@ class AdamWindow {
     fill(update);
   }
   // For k idle steps before the first one that reads the row.
-  void before(Update& update) {
+  void before(RowUpdate& update) {
     double factor = 1.0, sum = 0.0;
     sums_[0] = 0.0f;
     for (size_t idle = 1; idle <= steps_; idle++) {
@@ -59,7 +59,7 @@ class AdamWindow {
   }
 
  private:
-  void fill(Update& update) const {
+  void fill(RowUpdate& update) const {
     update.rates = sums_;
     update.keepFirst = keepFirst_;
     update.keepSecond = keepSecond_;
@@ -196,7 +196,7 @@ class Trainer {
     halves(batch, {parameters_.data(), scale, losses_.data(), nullptr, nullptr}, update_);
   }
 
-  void halves(const GroupedBatch& batch, Step step, const Update& update) {
+  void halves(const GroupedBatch& batch, TrainStep step, const RowUpdate& update) {
     weights_.need(batch.count);
     users_.need(batch.userGroups * stride_);
     step.weights = weights_.data();
@@ -259,7 +259,7 @@ class Trainer {
   Sampler sampler_;
   Grouping grouping_;
   AdamWindow window_;
-  Update update_ = {}, keep_ = {};
+  RowUpdate update_ = {}, keep_ = {};
   Buffer<float> parameters_, moments_, weights_, users_;
   Buffer<double> losses_;
   Buffer<uint64_t> touched_;

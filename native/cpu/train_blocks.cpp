@@ -84,7 +84,7 @@ struct RowStep {
   float decay, rate, keepFirst, keepSecond;
 };
 
-inline RowStep rowStep(const Update& update, size_t row, size_t count) {
+inline RowStep rowStep(const RowUpdate& update, size_t row, size_t count) {
   RowStep step = {(float)(update.decay * (double)count), 0, 0, 0};
   if (update.kind != ADAM) return step;
   // Until the next step of the window that reads the row, or its end.
@@ -120,7 +120,7 @@ inline void adamVector(const RowStep& step, WideFloats h, float* parameters, flo
 }
 
 template <size_t STRIDE, size_t VECTORS>
-inline void moveTile(const Update& update, const RowStep& step, size_t row, size_t at, const WideFloats* h) {
+inline void moveTile(const RowUpdate& update, const RowStep& step, size_t row, size_t at, const WideFloats* h) {
   const size_t stride = STRIDE > 0 ? STRIDE : update.stride, place = row * stride + at;
   if (update.kind == SGD) {
 #pragma GCC unroll 8
@@ -168,7 +168,7 @@ inline void slopes(size_t count, double scale, double* __restrict losses, float*
 }
 
 template <size_t STRIDE, size_t VECTORS>
-inline void userTile(const Batch& batch, const Step& step, const Update& update, const RowStep& rowStep, size_t group, size_t at) {
+inline void userTile(const Batch& batch, const TrainStep& step, const RowUpdate& update, const RowStep& rowStep, size_t group, size_t at) {
   const size_t stride = STRIDE > 0 ? STRIDE : update.stride, from = batch.userStarts[group], to = batch.userStarts[group + 1], row = batch.samples[from].user;
   WideFloats h[VECTORS];
 #pragma GCC unroll 8
@@ -188,7 +188,7 @@ inline void userTile(const Batch& batch, const Step& step, const Update& update,
 }
 
 template <size_t STRIDE, size_t VECTORS>
-inline void itemTile(const Batch& batch, const Step& step, const Update& update, const RowStep& rowStep, size_t group, size_t at) {
+inline void itemTile(const Batch& batch, const TrainStep& step, const RowUpdate& update, const RowStep& rowStep, size_t group, size_t at) {
   const size_t stride = STRIDE > 0 ? STRIDE : update.stride;
   const float* users = step.users + at;
   WideFloats h[VECTORS];
@@ -262,7 +262,7 @@ void hogwildSamplesOf(const Sample* samples, size_t count, float* parameters, si
 
 // All tiles of one group's row.
 template <size_t STRIDE>
-inline void userRow(const Batch& batch, const Step& step, const Update& update, const RowStep& own, size_t group) {
+inline void userRow(const Batch& batch, const TrainStep& step, const RowUpdate& update, const RowStep& own, size_t group) {
   const size_t stride = STRIDE > 0 ? STRIDE : update.stride;
   size_t at = 0;
   for (; at + TILE <= stride; at += TILE) userTile<STRIDE, TILE / WIDE_LANES>(batch, step, update, own, group, at);
@@ -270,7 +270,7 @@ inline void userRow(const Batch& batch, const Step& step, const Update& update, 
 }
 
 template <size_t STRIDE>
-inline void itemRow(const Batch& batch, const Step& step, const Update& update, const RowStep& own, size_t group) {
+inline void itemRow(const Batch& batch, const TrainStep& step, const RowUpdate& update, const RowStep& own, size_t group) {
   const size_t stride = STRIDE > 0 ? STRIDE : update.stride;
   size_t at = 0;
   for (; at + TILE <= stride; at += TILE) itemTile<STRIDE, TILE / WIDE_LANES>(batch, step, update, own, group, at);
@@ -278,7 +278,7 @@ inline void itemRow(const Batch& batch, const Step& step, const Update& update, 
 }
 
 template <size_t STRIDE>
-void userGroupsOf(const Batch& batch, const Step& step, const Update& update, size_t from, size_t to) {
+void userGroupsOf(const Batch& batch, const TrainStep& step, const RowUpdate& update, size_t from, size_t to) {
   const size_t stride = STRIDE > 0 ? STRIDE : update.stride;
   for (size_t group = from; group < to && update.kind == ADAM; group++) {
     prefetchRow(update.moments + 2 * stride * batch.samples[batch.userStarts[group]].user, 2 * stride);
@@ -294,7 +294,7 @@ void userGroupsOf(const Batch& batch, const Step& step, const Update& update, si
 }
 
 template <size_t STRIDE>
-void itemGroupsOf(const Batch& batch, const Step& step, const Update& update, size_t from, size_t to) {
+void itemGroupsOf(const Batch& batch, const TrainStep& step, const RowUpdate& update, size_t from, size_t to) {
   const size_t stride = STRIDE > 0 ? STRIDE : update.stride;
   for (size_t group = from; group < to; group++) {
     const size_t row = batch.itemRows[group], count = batch.itemStarts[group + 1] - batch.itemStarts[group];
@@ -311,12 +311,12 @@ void itemGroupsOf(const Batch& batch, const Step& step, const Update& update, si
 }  // namespace
 
 // 64 columns, the usual number, are compiled with that number.
-void userGroups(const Batch* batch, const Step* step, const Update* update, size_t from, size_t to) {
+void userGroups(const Batch* batch, const TrainStep* step, const RowUpdate* update, size_t from, size_t to) {
   if (update->stride == 64) userGroupsOf<64>(*batch, *step, *update, from, to);
   else userGroupsOf<0>(*batch, *step, *update, from, to);
 }
 
-void itemGroups(const Batch* batch, const Step* step, const Update* update, size_t from, size_t to) {
+void itemGroups(const Batch* batch, const TrainStep* step, const RowUpdate* update, size_t from, size_t to) {
   if (update->stride == 64) itemGroupsOf<64>(*batch, *step, *update, from, to);
   else itemGroupsOf<0>(*batch, *step, *update, from, to);
 }
@@ -326,7 +326,7 @@ void hogwildSamples(const Sample* samples, size_t count, float* parameters, size
   else hogwildSamplesOf<0>(samples, count, parameters, stride, scale, decay, losses);
 }
 
-void idleRows(const Update* update, size_t from, size_t to) {
+void idleRows(const RowUpdate* update, size_t from, size_t to) {
   const size_t stride = update->stride;
   for (size_t row = from; row < to; row++) {
     const uint32_t idle = update->touched[row] != 0 ? (uint32_t)__builtin_ctzll(update->touched[row]) : update->steps;
@@ -343,7 +343,7 @@ void idleRows(const Update* update, size_t from, size_t to) {
   }
 }
 
-void moveRows(const Update* update, const float* gradient, size_t from, size_t to) {
+void moveRows(const RowUpdate* update, const float* gradient, size_t from, size_t to) {
   const size_t stride = update->stride;
   for (size_t row = from; row < to; row++) {
     const size_t count = update->occurrences[row];

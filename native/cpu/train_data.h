@@ -28,7 +28,7 @@ struct Batch {
 };
 
 // What a step reads and leaves behind.
-struct Step {
+struct TrainStep {
   const float* embeddings;  // [rows, stride]; the parameters themselves without a graph
   double scale;             // 1 / count, under SGD times the learning rate
   double* losses;           // [count] softplus(-x)
@@ -39,7 +39,7 @@ struct Step {
 enum UpdateKind { KEEP_GRADIENT, SGD, ADAM };
 
 // How a row moves when its gradient is known.
-struct Update {
+struct RowUpdate {
   UpdateKind kind;
   size_t stride;
   float* parameters;      // [rows, stride]

@@ -65,24 +65,30 @@ TEST("kmeans: one round against plain loops") {
       input.centroids = wholes<double>(clusters * dimension, 2, 3);
       input.rounds = 1;
       const KMeansRound result = onAll("kmeans", input, cpu::kmeans);
-      std::vector<double> sums(clusters * dimension, 0), counts(clusters, 0);
-      std::vector<uint32_t> labels(130);
-      for (size_t point = 0; point < 130; point++) {
-        double least = std::numeric_limits<double>::infinity();
+      const auto nearest = [&](size_t point, const double* centroids) {
+        std::pair<double, uint32_t> best{std::numeric_limits<double>::infinity(), 0};
         for (uint32_t cluster = 0; cluster < clusters; cluster++) {
           double distance = 0;
           for (size_t d = 0; d < dimension; d++) {
-            const double gap = input.points[point * dimension + d] - input.centroids[cluster * dimension + d];
+            const double gap = input.points[point * dimension + d] - centroids[cluster * dimension + d];
             distance += gap * gap;
           }
-          if (distance < least) least = distance, labels[point] = cluster;
+          if (distance < best.first) best = {distance, cluster};
         }
-        counts[labels[point]]++;
-        for (size_t d = 0; d < dimension; d++) sums[labels[point] * dimension + d] += input.points[point * dimension + d];
+        return best;
+      };
+      std::vector<double> sums(clusters * dimension, 0), counts(clusters, 0);
+      bool settled = true;
+      for (size_t point = 0; point < 130; point++) {
+        const uint32_t label = nearest(point, input.centroids.data()).second;
+        counts[label]++;
+        for (size_t d = 0; d < dimension; d++) sums[label * dimension + d] += input.points[point * dimension + d];
+        const auto [distance, last] = nearest(point, result.centroids.data());
+        settled = settled && result.labels[point] == last && result.distances[point] == distance;
       }
+      expect(settled, "kmeans: labels and distances are those of the centroids returned");
       // Where a cluster is empty it takes a point away from another: then only the agreement of the faces is asked.
       if (std::find(counts.begin(), counts.end(), 0) != counts.end()) continue;
-      expect(same(result.labels, labels), "kmeans labels");
       for (size_t at = 0; at < sums.size(); at++) expectNear(result.centroids[at], sums[at] / counts[at / dimension], 1e-12, "kmeans centroids");
     }
   }

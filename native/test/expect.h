@@ -71,8 +71,8 @@ std::vector<std::vector<double>> dense(const Csr& csr, size_t rows, size_t colum
 std::vector<std::vector<double>> propagator(const Csr& positives, size_t users, size_t items, size_t layers);
 std::vector<double> times(const std::vector<std::vector<double>>& matrix, const std::vector<double>& rows, size_t dimension);
 
-template <class T>
-bool same(const std::vector<T>& a, const std::vector<T>& b) {
+template <class T, class Allocator>
+bool same(const std::vector<T, Allocator>& a, const std::vector<T, Allocator>& b) {
   return a.size() == b.size() && (a.empty() || std::memcmp(a.data(), b.data(), a.size() * sizeof(T)) == 0);
 }
 inline bool same(const TopK& a, const TopK& b) { return same(a.items, b.items) && same(a.scores, b.scores); }

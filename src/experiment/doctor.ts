@@ -7,7 +7,7 @@ import { alignColumns } from "../evaluation/table.js";
 import { DEFAULT_MODEL } from "../generation/choose.js";
 import { parseHosts } from "../generation/hosts.js";
 import { askModels, askVersion } from "../generation/transport.js";
-import type { Roofs } from "../native/addon.js";
+import type { Roofs } from "../native/binding.js";
 import { describeNative, loadKernels, measureRoofs, type LoadOptions, type NativeDescription } from "../native/load.js";
 import { referenceKernels } from "../native/reference.js";
 import { loadTensorEngine } from "../tensor/engine.js";

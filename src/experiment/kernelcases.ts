@@ -1,7 +1,7 @@
 import type { Csr } from "../core/interactions.js";
 import type { RunOptions } from "../core/progress.js";
 import { KeyedRandom } from "../core/rng.js";
-import type { Roofs } from "../native/addon.js";
+import type { Roofs } from "../native/binding.js";
 import type { KernelName, Kernels, LossInput, TrainingState } from "../native/kernels.js";
 
 /** One call of one kernel on invented data. */

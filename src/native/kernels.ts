@@ -112,18 +112,20 @@ export interface TrainingState {
 /**
  * Epochs of BPR (Rendle et al., UAI 2009) over every positive once an epoch, with one keyed uniform negative each.
  * - Batches by key: row (u, i) of epoch e goes to batch floor(lane0 * batchCount / 2^32) of stream "order" with counter
- *   (u, i, e, 0) and stands there by (lane1, u, i). `batchCount` is a constant of the model, so a removed row moves no other.
+ *   (u, i, e, 0). `batchCount` is a constant of the model, so a removed row moves no other. A batch is a set: its samples stand by
+ *   (u, i), which decides rounding alone; under "hogwild", where the order matters, by (lane1, u, i).
  * - Negative: draw t = 0, 1, ... (at most 100) of stream "negative", counter (u, i, e, t): j = floor(lane0 * itemCount / 2^32),
  *   rejected while (u, j) is a positive; the hundredth is taken as it is.
  * - x = p_u . (q_i - q_j), differences, products and sums in double, summed as dot; r = -sigma(-x). Gradients use the parameters from before
  *   the batch: p_u += r (q_i - q_j), q_i += r p_u, q_j -= r p_u, plus `regularisation` * e for each occurrence, all divided by
- *   the rows in the batch. A row sums its occurrences in double, in sample order (for one sample: user, positive, negative).
+ *   the rows in the batch. A row sums its occurrences in float32, in sample order (for one sample: user, positive, negative).
  * - Adam (beta .9, .999, eps 1e-8; dense: every row moves each step) or SGD in float32, operation by operation as
- *   reference/train.ts has them. Empty batches take no step.
- * - The loss of an epoch is the mean of softplus(-x), without the L2 term, summed in double in sample order; 0 without rows.
+ *   reference/train.ts has them. Empty batches take no step. Steps of Adam that do not read a row are taken together for it.
+ * - The loss of an epoch is the mean of softplus(-x), without the L2 term, in double: each batch summed as dot; 0 without rows.
  * - Parameters or a loss that leave the finite numbers reject with NATIVE_DIVERGED at the end of the epoch.
  * - `update: "hogwild"` (SGD only): each sample updates its three rows at once, in the order above cut among the threads, which
- *   race. Faster and not reproducible on more than one thread; on one thread it is plain sequential SGD.
+ *   race. Not reproducible on more than one thread; on one thread it is plain sequential SGD. A step is a sample: `learningRate` is
+ *   that of one sample (a batch divides by its rows), and as many steps are counted.
  */
 export interface BprInput {
   /** userCount rows, columns ascending, no duplicates. */
@@ -242,8 +244,9 @@ export interface KnapsackResult {
 
 /**
  * Lloyd's rounds of k-means from given centroids, in double, at most `rounds` of them or until no label changes: assign (squared
- * distances, ties to the lower cluster), give each empty cluster the point farthest from its centroid, average; operation by
- * operation as reference/kmeans.ts has them. Cost O(rounds * points * clusters * dimension).
+ * distances, ties to the lower cluster), give each empty cluster the point farthest from its centroid, average; then assign once
+ * more, so labels and distances are those of the centroids returned. Operation by operation as reference/kmeans.ts has them. Cost
+ * O(rounds * points * clusters * dimension). @throws NATIVE_DIVERGED where a mean leaves the finite numbers.
  */
 export interface KMeansInput {
   /** [points, dimension] */
@@ -259,21 +262,22 @@ export interface KMeansRound {
   labels: Uint32Array;
   /** [clusters, dimension] */
   centroids: Float64Array;
-  /** Squared distance of each point to its centroid [points]. */
+  /** Squared distance of each point to its centroid [points]; infinite where it overflows. */
   distances: Float64Array;
+  /** Rounds taken. */
   rounds: number;
 }
 
 /**
  * X'X of a binary matrix in exact integers: entry (i, j) is the number of rows with both columns. Result: the lower triangle,
- * n (n + 1) / 2 counts for n = columnCount. Cost O(rows * n^2 / 64) bit operations or O(sum of squared row lengths), whichever is less.
+ * n (n + 1) / 2 counts for n = columnCount, at most 65535. Cost for each column the least of n * rows / 64 and the entries of its rows.
  */
 export interface GramInput {
   positives: Csr | Held<HeldCsr>;
   columnCount: number;
 }
 
-/** For each column the `k` other columns that share most rows with it, without building X'X. */
+/** For each column the `k` other columns that share most rows with it, without building X'X. Cost twice that of {@link GramInput}. */
 export interface CooccurrenceInput {
   positives: Csr | Held<HeldCsr>;
   columnCount: number;
@@ -289,9 +293,10 @@ export interface Cooccurrence {
 }
 
 /**
- * A = L L' of a symmetric positive definite matrix in double, in tiles of a fixed size and order. Result: the lower triangle of L
- * ("factor") or of the inverse ("inverse"). A held matrix is replaced by it and resolves to an empty array. Cost n^3 / 3, or n^3 with
- * the inverse. @throws NATIVE_NOT_POSITIVE with the column whose pivot is not a positive number; a held matrix is then unchanged.
+ * A = L L' of a symmetric positive definite matrix in double; each entry is one chain of fused multiply-adds, as reference/linear.ts
+ * has it. Result: the lower triangle of L ("factor") or of the inverse ("inverse"). A held matrix is replaced by it, all at once, and
+ * resolves to an empty array. Cost n^3 / 3, or n^3 with the inverse; memory: one more matrix. @throws NATIVE_NOT_POSITIVE with the column
+ * whose pivot is not a positive finite number, or whose inverse leaves the range of double; a held matrix is then unchanged.
  */
 export interface CholeskyInput {
   /** Lower triangle, n (n + 1) / 2. */
@@ -302,8 +307,9 @@ export interface CholeskyInput {
 
 /**
  * A + sum over r of weights[r] v_r v_r' in double: each entry adds (weights[r] * v_r[i]) * v_r[j], r ascending, with fused
- * multiply-adds in the blocks that reference/linear.ts states. A held matrix is changed in place and resolves to an empty array.
- * Cost rank * n^2.
+ * multiply-adds. A held matrix is changed in place, whatever `signal` says once the work began, and resolves to an empty array. Cost
+ * rank * n^2; for few vectors one pass over memory. @throws NATIVE_DIVERGED where an entry leaves the finite numbers; a held matrix
+ * is then spoilt, and later calls refuse it.
  */
 export interface RankUpdateInput {
   matrix: Float64Array | Held<Float64Array>;
@@ -316,7 +322,9 @@ export interface RankUpdateInput {
 
 /**
  * The mean loss over samples whose curvature is wanted: F(E0) = (1 / n) sum of losses on E = S E0 (S of {@link PropagateInput}, in
- * double; identity for 0 layers) + regularisation / 2 * |E0|^2. Closed forms without autodiff:
+ * double, scales 1 / sqrt(degree) in double too; identity for 0 layers) + regularisation / 2 * |E0|^2; without samples the L2 part
+ * alone. Samples may repeat, and a positive may be its own negative. They are put in order of user, stably, and each row sums its terms
+ * in that order, so the order of samples among different users does not matter. Closed forms without autodiff:
  * - "bpr": sample (u, i, j), x = e_u . (e_i - e_j), loss softplus(-x).
  * - "bce": sample (u, i) with label y in [0, 1], s = e_u . e_i, loss softplus(s) - y s; `negatives` is not read.
  */
@@ -341,7 +349,10 @@ export interface LossInput {
   hessian: "full" | "gn";
 }
 
-/** H v of {@link LossInput}, in double: [(userCount + itemCount), dimension]. Cost O(samples * dimension) + 2 propagations. */
+/**
+ * H v of {@link LossInput}, in double: [(userCount + itemCount), dimension]. Operation by operation as reference/hessian.ts has
+ * them. Cost O(samples * dimension) + 2 propagations. @throws NATIVE_DIVERGED where a sum leaves the finite numbers.
+ */
 export interface HessianProductInput extends LossInput {
   /** [(userCount + itemCount), dimension] */
   vector: Float64Array;
@@ -349,8 +360,9 @@ export interface HessianProductInput extends LossInput {
 
 /**
  * Solves (H_WW + damping I) x = gradient_W by conjugate gradients from 0, where W is a set of rows and all others stay. Stops at
- * |residual| <= tolerance |gradient|, after `iterations`, or where p' H p <= 0 (then `negativeCurvature`; ask again with
- * "gn"). Sums run in double in the order of reference/hessian.ts.
+ * |residual| <= tolerance |gradient|, after `iterations`, or where p' (H_WW + damping I) p <= 0 for a direction p (then
+ * `negativeCurvature`, with the solution so far; ask again with "gn" or more damping). Sums run in double in the order of
+ * reference/hessian.ts. Without layers only samples that touch W cost anything. @throws NATIVE_DIVERGED as hessianProduct.
  */
 export interface ConjugateGradientInput extends LossInput {
   /** [W, dimension] */
@@ -367,7 +379,7 @@ export interface ConjugateGradient {
   /** [W, dimension] */
   solution: Float64Array;
   iterations: number;
-  /** |residual| / |gradient| of the solution; 0 for a gradient of 0. */
+  /** |gradient - (H_WW + damping I) solution| / |gradient|, by one more product; 0 for a gradient of 0. */
   residual: number;
   negativeCurvature: boolean;
 }

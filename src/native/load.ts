@@ -4,7 +4,8 @@ import { availableParallelism } from "node:os";
 import { resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { NativeError } from "../core/errors.js";
-import { ADDON_CONTRACT, addonKernels, ISA_NAMES, type Addon, type AddonDescription, type CudaDevice, type IsaName, type Roofs } from "./addon.js";
+import { addonKernels } from "./addon.js";
+import { ADDON_CONTRACT, ISA_NAMES, type Addon, type AddonDescription, type CudaDevice, type IsaName, type Roofs } from "./binding.js";
 import { KERNEL_NAMES, type Kernels } from "./kernels.js";
 import { referenceKernels } from "./reference.js";
 

@@ -1,7 +1,7 @@
 import { setImmediate as turn } from "node:timers/promises";
 import { types } from "node:util";
 import type { RunOptions } from "../core/progress.js";
-import type { Addon, Call, Handle } from "./addon.js";
+import type { Addon, Call, Handle } from "./binding.js";
 import { checkHoldable } from "./check.js";
 import { HeldValue, shapeOf } from "./held.js";
 import type { Held, Holdable, HeldCsr } from "./kernels.js";

@@ -1,3 +1,4 @@
+import type { Csr } from "../../src/core/interactions.js";
 import { beforeAll, describe, expect, it } from "vitest";
 import type { Backbone, FittedBackbone } from "../../src/backbone/backbone.js";
 import { bpr } from "../../src/backbone/bpr.js";
@@ -150,9 +151,9 @@ describe.each(backbones)("backbone contract: %s", (_, make, drawn) => {
     const positives = new Set<string>(), masks: [number, number][] = [];
     const watched = {
       ...kernels,
-      bprEpoch: (...call: Parameters<typeof kernels.bprEpoch>) => { positives.add([...call[1].positives.columns].join()); return kernels.bprEpoch(...call); },
-      lightGcnEpoch: (...call: Parameters<typeof kernels.lightGcnEpoch>) => { positives.add([...call[1].positives.columns].join()); return kernels.lightGcnEpoch(...call); },
-      scoreTopK: (...call: Parameters<typeof kernels.scoreTopK>) => { masks.push([call[0].users.length, call[0].mask!.columns.length]); return kernels.scoreTopK(...call); },
+      bprEpoch: (...call: Parameters<typeof kernels.bprEpoch>) => { positives.add([...(call[1].positives as Csr).columns].join()); return kernels.bprEpoch(...call); },
+      lightGcnEpoch: (...call: Parameters<typeof kernels.lightGcnEpoch>) => { positives.add([...(call[1].positives as Csr).columns].join()); return kernels.lightGcnEpoch(...call); },
+      scoreTopK: (...call: Parameters<typeof kernels.scoreTopK>) => { masks.push([call[0].users.length, (call[0].mask as Csr).columns.length]); return kernels.scoreTopK(...call); },
     };
     await make().fit(train, { valid, kernels: watched });
     const asked = [...valid.presentUsers()].filter((user) => train.countOf(user) > 0);

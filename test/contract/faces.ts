@@ -1,6 +1,6 @@
 import type { Csr } from "../../src/core/interactions.js";
 import { KeyedRandom } from "../../src/core/rng.js";
-import { ISA_NAMES } from "../../src/native/addon.js";
+import { ISA_NAMES } from "../../src/native/binding.js";
 import { describeNative, loadKernels } from "../../src/native/load.js";
 import type { Kernels, TrainingState } from "../../src/native/kernels.js";
 

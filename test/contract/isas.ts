@@ -1,5 +1,5 @@
 import { expect } from "vitest";
-import { ISA_NAMES } from "../../src/native/addon.js";
+import { ISA_NAMES } from "../../src/native/binding.js";
 import type { Kernels } from "../../src/native/kernels.js";
 import { describeNative, loadKernels } from "../../src/native/load.js";
 import { bytesOf } from "./faces.js";

@@ -109,7 +109,8 @@ describe("all faces", () => {
 
   it("agree on random shapes", async () => {
     await fc.assert(fc.asyncProperty(
-      fc.integer({ min: 1, max: 40 }), fc.integer({ min: 0, max: 90 }), fc.integer({ min: 1, max: 12 }), fc.double({ min: 0, max: 1, noNaN: true }), fc.nat(1e6),
+      fc.integer({ min: 1, max: 40 }), fc.integer({ min: 0, max: 90 }), fc.integer({ min: 1, max: 12 }),
+      fc.double({ min: 0, max: 1, noNaN: true }), fc.nat(1e6),
       async (columnCount, rows, k, density, seed) => {
         const positives = sparse(rows, columnCount, density * density, seed), counts = naiveCounts(positives, columnCount);
         const triangle = await agreed(all, (kernels) => kernels.gram({ positives, columnCount }));

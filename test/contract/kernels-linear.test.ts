@@ -95,12 +95,13 @@ describe.each(faces)("$device", (kernels) => {
 
   it("refuses semidefinite matrices and zeros, and inverses beyond the range of double", async () => {
     const flat = new Float64Array(55).fill(3);
-    await expect(kernels.cholesky({ matrix: flat, size: 10, output: "factor" })).rejects.toMatchObject({ code: "NATIVE_NOT_POSITIVE", message: /column 1 / as unknown as string });
+    const refusal = { code: "NATIVE_NOT_POSITIVE", message: expect.stringContaining("column 1 ") as string };
+    await expect(kernels.cholesky({ matrix: flat, size: 10, output: "factor" })).rejects.toMatchObject(refusal);
     await expect(kernels.cholesky({ matrix: new Float64Array(3), size: 2, output: "factor" })).rejects.toThrow(/column 0 /);
     await expect(kernels.cholesky({ matrix: Float64Array.of(-0), size: 1, output: "factor" })).rejects.toThrow(/column 0 /);
     const small = Float64Array.of(1, 0, Number.MIN_VALUE);
     expect([...await kernels.cholesky({ matrix: small, size: 2, output: "factor" })]).toEqual([1, 0, Math.sqrt(Number.MIN_VALUE)]);
-    await expect(kernels.cholesky({ matrix: small, size: 2, output: "inverse" })).rejects.toMatchObject({ code: "NATIVE_NOT_POSITIVE", message: /column 1 / as unknown as string });
+    await expect(kernels.cholesky({ matrix: small, size: 2, output: "inverse" })).rejects.toMatchObject(refusal);
     // The quotient overflows, and the pivot after it with it.
     await expect(kernels.cholesky({ matrix: Float64Array.of(1e-200, 1e300, 1), size: 2, output: "factor" })).rejects.toThrow(/column 1 /);
   });
@@ -186,7 +187,8 @@ describe("all faces", () => {
         matrix[place(i, i)] *= 1.5;
       }
       for (const output of ["factor", "inverse"] as const) {
-        await agreed(all, (kernels) => kernels.cholesky({ matrix, size, output }).catch((error: Error & { code: string }) => ({ code: error.code, text: error.message })));
+        const told = (error: Error & { code: string }): object => ({ code: error.code, text: error.message });
+        await agreed<unknown>(all, (kernels) => kernels.cholesky({ matrix, size, output }).catch(told));
       }
       const vectors = doubles(2 * size, seed + 1).map((value, at) => (at % 3 === 0 ? 0 : value * 2 ** (scale / 2)));
       await agreed(all, (kernels) => update(kernels, matrix, size, vectors, [-0.75, 1e-320]));
@@ -263,7 +265,8 @@ describe("fusedMultiplyAdd", () => {
     fc.assert(fc.property(number, number, fc.integer({ min: -3, max: 3 }), fc.integer({ min: -60, max: 60 }), (a, b, steps, scale) => {
       const product = a * b;
       fc.pre(Number.isFinite(product));
-      for (const c of [-product + steps * Math.abs(product) * 2 ** -52, product * 2 ** scale, -product * (1 + steps * 2 ** -52), product * 2 ** 53, steps * 2 ** scale]) {
+      const near = [-product + steps * Math.abs(product) * 2 ** -52, -product * (1 + steps * 2 ** -52)];
+      for (const c of [...near, product * 2 ** scale, product * 2 ** 53, steps * 2 ** scale]) {
         if (Number.isFinite(c) && !isNearest(a, b, c, fusedMultiplyAdd(a, b, c))) return false;
       }
       return true;

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import fc from "fast-check";
 import { KeyedRandom } from "../../src/core/rng.js";
-import { ISA_NAMES } from "../../src/native/addon.js";
+import { ISA_NAMES } from "../../src/native/binding.js";
 import type { Csr } from "../../src/core/interactions.js";
 import { NO_ITEM, type Kernels, type ScoreTopKInput, type TopK } from "../../src/native/kernels.js";
 import { describeNative, loadKernels } from "../../src/native/load.js";

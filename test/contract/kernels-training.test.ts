@@ -1,8 +1,10 @@
+import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { log, softplus } from "../../src/core/math.js";
-import { KeyedRandom } from "../../src/core/rng.js";
+import type { Csr } from "../../src/core/interactions.js";
 import type { BprInput, Kernels, LightGcnInput, TrainingState } from "../../src/native/kernels.js";
 import { bytesOf, csrOf, floats, freshState, presentFaces, sparse } from "./faces.js";
+import { samplesOf } from "./samples.js";
 
 const { faces } = presentFaces();
 const js = faces[0];
@@ -10,28 +12,6 @@ const js = faces[0];
 const bprInput = (positives: BprInput["positives"], more: Partial<BprInput> = {}): BprInput => ({
   positives, seed: 7, firstEpoch: 0, epochs: 1, batchCount: 3, learningRate: 0.05, regularisation: 0.01, optimiser: "adam", ...more,
 });
-
-/** The samples of an epoch from the contract's words: [user, item, negative] by batch. */
-function samplesOf(input: BprInput, userCount: number, itemCount: number, epoch: number): [number, number, number][][] {
-  const order = new KeyedRandom(input.seed, "order"), negative = new KeyedRandom(input.seed, "negative");
-  const { offsets, columns } = input.positives;
-  const rows: { batch: number; place: number; sample: [number, number, number] }[] = [];
-  for (let user = 0; user < userCount; user++) {
-    const own = new Set(columns.slice(offsets[user], offsets[user + 1]));
-    for (const item of own) {
-      const lanes = order.draw(user, item, epoch, 0);
-      const row = { batch: Number((BigInt(lanes[0]) * BigInt(input.batchCount)) >> 32n), place: lanes[1] };
-      let other = 0;
-      for (let draw = 0; draw < 100; draw++) {
-        other = negative.integer(itemCount, user, item, epoch, draw);
-        if (!own.has(other)) break;
-      }
-      rows.push({ ...row, sample: [user, item, other] });
-    }
-  }
-  rows.sort((a, b) => a.batch - b.batch || a.place - b.place || a.sample[0] - b.sample[0] || a.sample[1] - b.sample[1]);
-  return Array.from({ length: input.batchCount }, (_, batch) => rows.filter((row) => row.batch === batch).map((row) => row.sample));
-}
 
 /** Loss of one batch with its L2 term, in doubles, for any parameters: what the gradients differentiate. */
 function batchObjective(
@@ -74,7 +54,7 @@ async function checkGradient(
 }
 
 /** S x in doubles, by definition. */
-function propagateExactly(positives: BprInput["positives"], userCount: number, rows: number, dimension: number, layers: number, input: Float64Array): Float64Array {
+function propagateExactly(positives: Csr, userCount: number, rows: number, dimension: number, layers: number, input: Float64Array): Float64Array {
   const degree = new Float64Array(rows), edges: [number, number][] = [];
   for (let user = 0; user < userCount; user++) {
     for (let at = positives.offsets[user]; at < positives.offsets[user + 1]; at++) edges.push([user, userCount + positives.columns[at]]);
@@ -95,6 +75,37 @@ function propagateExactly(positives: BprInput["positives"], userCount: number, r
     for (let at = 0; at < sum.length; at++) sum[at] += layer[at];
   }
   return sum.map((value) => value / (layers + 1));
+}
+
+/** Dense Adam in doubles, one step of every row after the other. */
+function adamInDoubles(state: TrainingState, input: BprInput, epochs: number): { p: Float64Array; m: Float64Array; v: Float64Array; step: number } {
+  const { userCount, itemCount, dimension } = state;
+  const p = Float64Array.from(state.parameters), m = Float64Array.from(state.first), v = Float64Array.from(state.second);
+  let { step } = state;
+  for (let epoch = 0; epoch < epochs; epoch++) {
+    for (const samples of samplesOf(input, userCount, itemCount, epoch).filter((batch) => batch.length > 0)) {
+      const g = new Float64Array(p.length);
+      for (const [user, item, other] of samples) {
+        const [u, i, j] = [user, userCount + item, userCount + other].map((row) => row * dimension);
+        let x = 0;
+        for (let d = 0; d < dimension; d++) x += p[u + d] * (p[i + d] - p[j + d]);
+        const r = -1 / (1 + Math.exp(x)) / samples.length, decay = input.regularisation / samples.length;
+        for (let d = 0; d < dimension; d++) {
+          g[u + d] += r * (p[i + d] - p[j + d]) + decay * p[u + d];
+          g[i + d] += r * p[u + d] + decay * p[i + d];
+          g[j + d] += -r * p[u + d] + decay * p[j + d];
+        }
+      }
+      step++;
+      const rate = (input.learningRate * Math.sqrt(1 - 0.999 ** step)) / (1 - 0.9 ** step);
+      for (let at = 0; at < p.length; at++) {
+        m[at] = 0.9 * m[at] + 0.1 * g[at];
+        v[at] = 0.999 * v[at] + 0.001 * g[at] * g[at];
+        p[at] -= (rate * m[at]) / (Math.sqrt(v[at]) + 1e-8);
+      }
+    }
+  }
+  return { p, m, v, step };
 }
 
 describe.each(faces)("training on $device", (kernels: Kernels) => {
@@ -158,6 +169,24 @@ describe.each(faces)("training on $device", (kernels: Kernels) => {
     expect(Array.from(nothing.losses)).toEqual([0]);
   });
 
+  it("Adam moves rows that a step does not read as single steps with no gradient would", async () => {
+    const [users, items, dimension] = [30, 40, 6];
+    for (const batchCount of [7, 150]) {
+      // More batches than a window holds, few rows in each: most steps of a row are idle.
+      const input = bprInput(sparse(users, items, 0.2, 3), { batchCount, epochs: 2, firstEpoch: 0 });
+      const state = freshState(users, items, dimension, 5);
+      state.first = floats(state.first.length, 6, 0.1);
+      state.second = floats(state.second.length, 7, 0.01).map((value) => Math.abs(value) + 1e-6);
+      state.step = 40;
+      const wanted = adamInDoubles(state, input, 2);
+      const { state: found } = await kernels.bprEpoch(state, input);
+      expect(found.step).toBe(wanted.step);
+      found.parameters.forEach((value, at) => expect(Math.abs(value - wanted.p[at])).toBeLessThan(2e-5));
+      found.first.forEach((value, at) => expect(Math.abs(value - wanted.m[at])).toBeLessThan(1e-6));
+      found.second.forEach((value, at) => expect(Math.abs(value - wanted.v[at])).toBeLessThan(1e-7));
+    }
+  });
+
   it("refuses to hand out parameters that are not finite", async () => {
     const diverging = kernels.bprEpoch(freshState(10, 12, 4, 1, "sgd"), bprInput(sparse(10, 12, 0.4, 1), { optimiser: "sgd", learningRate: 1e38, epochs: 5 }));
     await expect(diverging).rejects.toMatchObject({ name: "NativeError", code: "NATIVE_DIVERGED" });
@@ -204,5 +233,39 @@ describe.each(faces.slice(1))("$device against js, bit for bit: training", (kern
       const input = { ...bprInput(positives, { regularisation: 0, epochs: 3, batchCount: 2 }), layers: 2 };
       expect(bytesOf(await kernels.lightGcnEpoch(state, input))).toBe(bytesOf(await js.lightGcnEpoch(state, input)));
     }
+  });
+
+  it("odd shapes, every row in every window's reach", async () => {
+    await fc.assert(fc.asyncProperty(
+      fc.integer({ min: 1, max: 19 }), fc.integer({ min: 1, max: 29 }), fc.integer({ min: 1, max: 97 }), fc.constantFrom(1, 2, 13, 64, 65, 129, 5000),
+      fc.nat(0xffffffff), fc.constantFrom(0, 0.1, 0.6, 1), fc.constantFrom("adam", "sgd"), fc.constantFrom(0, 0.02),
+      async (users, items, dimension, batchCount, seed, density, optimiser, regularisation) => {
+        const input = bprInput(sparse(users, items, density, seed % 1000), { batchCount, seed, epochs: 2, optimiser, regularisation });
+        const start = (): TrainingState => freshState(users, items, dimension, 4, optimiser);
+        expect(bytesOf(await kernels.bprEpoch(start(), input))).toBe(bytesOf(await js.bprEpoch(start(), input)));
+      }), { numRuns: 60 });
+  });
+
+  it("zeros of both signs, the smallest numbers and moments that are 0", async () => {
+    const positives = csrOf([[0, 1], [1, 2], [0, 3]]);
+    for (const value of [0, -0, 1e-45, -1e-40, 1e-30, 1e15]) {
+      for (const optimiser of ["adam", "sgd"] as const) {
+        const start = (): TrainingState => {
+          const state = freshState(3, 5, 3, 1, optimiser);
+          state.parameters.forEach((_, at) => { if (at % 3 !== 1) state.parameters[at] = at % 2 === 0 ? value : -value; });
+          return state;
+        };
+        const input = bprInput(positives, { optimiser, epochs: 3, batchCount: 70 });
+        expect(bytesOf(await kernels.bprEpoch(start(), input))).toBe(bytesOf(await js.bprEpoch(start(), input)));
+      }
+    }
+  });
+
+  it("a user with more items than the draw keeps in its table, in a catalogue that it wraps around", async () => {
+    // 2^15 marks by item modulo 2^15; users above a quarter of that are searched.
+    const items = 40_000, rows = [0.3, 0.05, 0.0001].map((density, user) => Array.from(sparse(1, items, density, user).columns));
+    const input = bprInput(csrOf(rows), { optimiser: "sgd", batchCount: 9 });
+    const start = (): TrainingState => freshState(3, items, 2, 4, "sgd");
+    expect(bytesOf(await kernels.bprEpoch(start(), input))).toBe(bytesOf(await js.bprEpoch(start(), input)));
   });
 });

@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
 import fc from "fast-check";
 import { KERNEL_NAMES, NO_ITEM, type ScoreTopKInput } from "../../src/native/kernels.js";
+import type { Csr } from "../../src/core/interactions.js";
 import { bytesOf, csrOf, floats, presentFaces, sparse } from "./faces.js";
 
 const { faces, missing } = presentFaces();
@@ -10,7 +11,7 @@ if (missing !== undefined) it.skip(`cpu face: ${missing} Build it with npm run b
 
 /** Scores of one user by the contract's words, best first. */
 function naiveTopK(input: ScoreTopKInput, user: number): { items: number[]; scores: number[] } {
-  const { dimension, users, items, mask, k } = input;
+  const { dimension, users, items, mask, k } = input as ScoreTopKInput & { users: Float32Array; items: Float32Array; mask?: Csr };
   const masked = new Set(mask ? mask.columns.slice(mask.offsets[user], mask.offsets[user + 1]) : []);
   const all: { item: number; score: number }[] = [];
   for (let item = 0; item < items.length / dimension; item++) {

@@ -4,7 +4,7 @@ import { fileURLToPath } from "node:url";
 import { Worker } from "node:worker_threads";
 import { describe, expect, it } from "vitest";
 import { NativeError } from "../../src/core/errors.js";
-import { ISA_NAMES, type Addon } from "../../src/native/addon.js";
+import { ISA_NAMES, type Addon } from "../../src/native/binding.js";
 import { KERNEL_NAMES } from "../../src/native/kernels.js";
 import { describeNative, loadKernels } from "../../src/native/load.js";
 import { bytesOf, csrOf, floats } from "../contract/faces.js";
@@ -169,7 +169,9 @@ describe.skipIf(path === "")(path === "" ? why : "the addon", () => {
   });
 
   it("does not disturb JavaScript's own arithmetic: subnormal numbers survive", async () => {
-    await loadKernels({ device: "cpu" }).knapsack({ values: Float64Array.of(1), instances: 1, categories: 1, levels: 1, capacity: 1, boundary: "exact" });
+    await loadKernels({ device: "cpu" }).knapsack({
+      categoryOffsets: Uint32Array.of(0, 1), levels: Uint32Array.of(1), values: Float64Array.of(1), capacities: Uint32Array.of(1), boundary: "exact",
+    });
     expect(Number.MIN_VALUE * 1.5).toBeGreaterThan(0);
   });
 });

@@ -55,7 +55,8 @@ async function factor(matrix: Float64Array, size: number, pause: Pause): Promise
         row[j] = sum / other[j];
       } else {
         if (!(sum > 0 && sum < Infinity)) {
-          throw new NativeError("NATIVE_NOT_POSITIVE", `cholesky: the matrix is not positive definite: the pivot of column ${j} is not a positive number.`, {
+          const found = `the matrix is not positive definite: the pivot of column ${j} is not a positive number`;
+          throw new NativeError("NATIVE_NOT_POSITIVE", `cholesky: ${found}.`, {
             hint: "Add a larger multiple of the identity, or rebuild the matrix from its data.",
           });
         }
@@ -86,7 +87,8 @@ function requireRange(rows: Float64Array[]): void {
   let bad = Infinity;
   for (const row of rows) row.forEach((value, column) => { if (!(Math.abs(value) < 2 ** 500)) bad = Math.min(bad, column); });
   if (bad === Infinity) return;
-  throw new NativeError("NATIVE_NOT_POSITIVE", `cholesky: the inverse leaves the range of double: column ${bad} of the factor's inverse is too large.`, {
+  const found = `the inverse leaves the range of double: column ${bad} of the factor's inverse is too large`;
+  throw new NativeError("NATIVE_NOT_POSITIVE", `cholesky: ${found}.`, {
     hint: "Scale the matrix, or add a larger multiple of the identity.",
   });
 }

@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
-import { addonKernels, type Addon } from "../../../src/native/addon.js";
+import { addonKernels } from "../../../src/native/addon.js";
+import type { Addon } from "../../../src/native/binding.js";
 
 interface Control { isa: string; threads: number; progress?: (done: number, total: number) => void }
 

@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from "vitest";
 import { NativeError } from "../../../src/core/errors.js";
-import { ADDON_CONTRACT } from "../../../src/native/addon.js";
+import { ADDON_CONTRACT } from "../../../src/native/binding.js";
 import { KERNEL_NAMES } from "../../../src/native/kernels.js";
 import { describeNative, loadKernels } from "../../../src/native/load.js";
 
