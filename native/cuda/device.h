@@ -130,7 +130,9 @@ class Work {
 // A template kernel with commas stands in parentheses. An empty grid launches nothing.
 #define CRAGRU_LAUNCH(work, kernel, grid, block, shared, ...) (work).launch(#kernel, kernel, grid, block, shared, __VA_ARGS__)
 
+// In stream order, where the driver can; else at once, which waits for the GPU.
 void* allocate(size_t bytes, cudaStream_t stream);
+void release(void* data, cudaStream_t stream);
 
 // Device memory for the time of a call; freed in stream order.
 template <class T>
@@ -146,7 +148,7 @@ class Buffer {
     return *this;
   }
   ~Buffer() {
-    if (data_) cudaFreeAsync(data_, stream_);
+    if (data_) cuda::release(data_, stream_);
   }
 
   T* data() const { return data_; }

@@ -403,6 +403,11 @@ cudaError_t cudaFreeAsync(void* pointer, cudaStream_t stream) {
   enqueue(stream, [pointer] { release(static_cast<const char*>(pointer)); });
   return cudaSuccess;
 }
+cudaError_t cudaMalloc(void** pointer, size_t bytes) { return cudaMallocAsync(pointer, bytes, nullptr); }
+cudaError_t cudaFree(void* pointer) {
+  release(static_cast<const char*>(pointer));
+  return cudaSuccess;
+}
 // As CUDA does with memory that is not pinned: what the host gives is read at once, what it takes is there on return.
 cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind kind, cudaStream_t stream) {
   if (bytes == 0) return cudaSuccess;

@@ -244,7 +244,7 @@ __global__ void narrow(Users users, unsigned k, unsigned dense) {
   CRAGRU_SHARED(memory);
   uint2* entries = reinterpret_cast<uint2*>(memory);  // [capacity]
   unsigned* counts = reinterpret_cast<unsigned*>(entries + users.capacity);  // [256]
-  unsigned* found = counts + 256;  // digits found so far, rank left, entries present, entries kept
+  unsigned* found = counts + 256;  // digit, its rank, entries present, entries kept
   const size_t user = blockIdx.x;
   if (users.failed[user] != 0) return;
   const unsigned count = dense > 0 ? dense : users.counts[user];
@@ -274,14 +274,9 @@ __global__ void narrow(Users users, unsigned k, unsigned dense) {
         if (shift == 24 || order >> (shift + 8) == prefix) atomicAdd(&counts[order >> shift & 255u], 1u);
       }
       __syncthreads();
-      if (threadIdx.x == 0) {
-        unsigned digit = 255, left = rank;
-        for (; counts[digit] < left; digit--) left -= counts[digit];
-        found[0] = prefix << 8 | digit;
-        found[1] = left;
-      }
+      if (threadIdx.x < 32) findDigit(counts, rank, &found[0], &found[1]);
       __syncthreads();
-      prefix = found[0];
+      prefix = prefix << 8 | found[0];
       rank = found[1];
     }
     limit = floatBelow(double(fromOrder(prefix)) - 2.0 * users.margins[user]);

@@ -9,6 +9,25 @@ namespace cuda {
 // Keys that are sorted at once; also the most that can be asked for, half of it where more than these are given.
 constexpr unsigned SELECT_ROOM = 2048, SELECT_BYTES = SELECT_ROOM * 8 + (256 + 4) * 4;
 
+// counts [256] of digits, at least `rank` in all: the digit of the rank-th largest, and its rank among its like. By one warp.
+__device__ inline void findDigit(const unsigned* counts, unsigned rank, unsigned* digit, unsigned* left) {
+  const unsigned lane = laneOf(), top = 255 - 8 * lane;  // lane 0 has the eight highest
+  unsigned own = 0;
+#pragma unroll
+  for (int at = 0; at < 8; at++) own += counts[top - at];
+  unsigned to = own;
+#pragma unroll
+  for (unsigned step = 1; step < 32; step *= 2) {
+    const unsigned other = __shfl_up_sync(ALL_LANES, to, step);
+    to += lane >= step ? other : 0u;
+  }
+  if (to < rank || to - own >= rank) return;
+  unsigned rest = rank - (to - own), at = top;
+  for (; counts[at] < rest; at--) rest -= counts[at];
+  *digit = at;
+  *left = rest;
+}
+
 // keys [size], a power of two, in place by a block; ends with a barrier.
 __device__ inline void sortDescending(uint64_t* keys, unsigned size) {
   for (unsigned length = 2; length <= size; length *= 2) {
@@ -33,7 +52,7 @@ template <class KeyOf>
 __device__ const uint64_t* bestOf(size_t count, unsigned k, unsigned char* memory, KeyOf keyOf) {
   uint64_t* keys = reinterpret_cast<uint64_t*>(memory);
   unsigned* counts = reinterpret_cast<unsigned*>(keys + SELECT_ROOM);  // [256]
-  unsigned* found = counts + 256;                                       // digit, rank left, keys gathered
+  unsigned* found = counts + 256;                                       // digit, its rank, keys gathered
   uint64_t least = 1;
   __syncthreads();
   if (count > SELECT_ROOM) {
@@ -48,12 +67,7 @@ __device__ const uint64_t* bestOf(size_t count, unsigned k, unsigned char* memor
         if (shift == 56 || key >> (shift + 8) == prefix) atomicAdd(&counts[key >> shift & 255u], 1u);
       }
       __syncthreads();
-      if (threadIdx.x == 0) {
-        unsigned digit = 255, left = rank;
-        for (; digit > 0 && counts[digit] < left; digit--) left -= counts[digit];
-        found[0] = digit;
-        found[1] = left;
-      }
+      if (threadIdx.x < 32) findDigit(counts, rank, &found[0], &found[1]);
       __syncthreads();
       prefix = prefix << 8 | found[0];
       rank = found[1];

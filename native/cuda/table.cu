@@ -15,9 +15,35 @@ struct CragruCudaArray {
 namespace cragru {
 namespace cuda {
 
+namespace {
+
+// Freed memory up to this size stays with the process for the next call.
+constexpr uint64_t KEPT_BYTES = uint64_t(1) << 30;
+
+// Whether the driver allocates in stream order; some virtual GPUs do not. One kind of GPU a process.
+bool hasPools() {
+#if defined(CRAGRU_EMULATE)
+  return true;
+#else
+  static const bool has = [] {
+    int device = 0, supported = 0;
+    cudaMemPool_t pool;
+    uint64_t bytes = KEPT_BYTES;
+    cudaGetDevice(&device);
+    if (cudaDeviceGetAttribute(&supported, cudaDevAttrMemoryPoolsSupported, device) != cudaSuccess) supported = 0;
+    if (supported && cudaDeviceGetDefaultMemPool(&pool, device) == cudaSuccess) cudaMemPoolSetAttribute(pool, cudaMemPoolAttrReleaseThreshold, &bytes);
+    cudaGetLastError();
+    return supported != 0;
+  }();
+  return has;
+#endif
+}
+
+}  // namespace
+
 void* allocate(size_t bytes, cudaStream_t stream) {
   void* data = nullptr;
-  const cudaError_t status = cudaMallocAsync(&data, bytes, stream);
+  const cudaError_t status = hasPools() ? cudaMallocAsync(&data, bytes, stream) : cudaMalloc(&data, bytes);
   if (status == cudaErrorMemoryAllocation) {
     cudaGetLastError();
     size_t unused = 0, total = 0;
@@ -31,23 +57,14 @@ void* allocate(size_t bytes, cudaStream_t stream) {
   return data;
 }
 
+void release(void* data, cudaStream_t stream) {
+  if (hasPools()) cudaFreeAsync(data, stream);
+  else cudaFree(data);
+}
+
 void* heldData(const CragruCudaArray* array) { return array->data; }
 
 namespace {
-
-// Freed memory up to this size stays with the process for the next call.
-constexpr uint64_t KEPT_BYTES = uint64_t(1) << 30;
-
-void keepFreedMemory(int device) {
-#if !defined(CRAGRU_EMULATE)
-  cudaMemPool_t pool;
-  uint64_t bytes = KEPT_BYTES;
-  if (cudaDeviceGetDefaultMemPool(&pool, device) == cudaSuccess) cudaMemPoolSetAttribute(pool, cudaMemPoolAttrReleaseThreshold, &bytes);
-  cudaGetLastError();
-#else
-  (void)device;
-#endif
-}
 
 int countDevices(char* text, size_t size) {
   int count = 0;
@@ -96,7 +113,6 @@ template <class In, void (*kernel)(Work&, const In&)>
 int run(CragruCudaCall* call, const In* input) {
   return guarded(call, [&] {
     Work work(call);
-    keepFreedMemory(call->device);
     work.check();
     kernel(work, *input);
     work.wait();
@@ -127,7 +143,7 @@ void freeArray(CragruCudaArray* array) {
   cudaStream_t stream;
   cudaSetDevice(array->device);
   if (cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking) == cudaSuccess) {
-    cudaFreeAsync(array->data, stream);
+    release(array->data, stream);
     cudaStreamSynchronize(stream);
     cudaStreamDestroy(stream);
   }
