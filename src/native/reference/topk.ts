@@ -5,9 +5,9 @@ import { dot } from "./dot.js";
 import { Ticker } from "./ticker.js";
 
 /**
- * Scores of one user against all items (dot, rounded once to float32), kept only as a row of scratch, then the best k by a bounded heap whose root is the
- * worst entry kept: an item below it costs one comparison. Items come in ascending order, so an equal score never
- * replaces an entry and ties stand by lower item. Cost O(users * items * dimension); memory O(items).
+ * Scores of one user against all items (dot, rounded once to float32), kept only as a row of scratch, then the best k by a
+ * bounded heap whose root is the worst entry kept: an item below it costs one comparison. Items come in ascending order, so an
+ * equal score never replaces an entry and ties stand by lower item. Cost O(users * items * dimension); memory O(items).
  */
 export async function scoreTopK(input: ScoreTopKInput, options?: RunOptions): Promise<TopK> {
   const { signal, onProgress } = checkOptions(options);
