@@ -6,6 +6,8 @@
 #include <utility>
 #include <vector>
 
+#include "pages.h"
+
 namespace cragru {
 
 // The memory behind an Array, and what is known about it, so that a held value is checked once.
@@ -21,7 +23,7 @@ struct Storage {
   std::shared_ptr<void> twin;
 };
 
-// Leaves new elements unset.
+// Leaves new elements unset, on large pages where there are many.
 template <class T>
 struct Uncleared : std::allocator<T> {
   template <class U>
@@ -31,6 +33,11 @@ struct Uncleared : std::allocator<T> {
   Uncleared() = default;
   template <class U>
   Uncleared(const Uncleared<U>&) {}
+  T* allocate(size_t count) {
+    if (count > size_t(-1) / 2 / sizeof(T)) throw std::bad_alloc();
+    return static_cast<T*>(allocatePages(count * sizeof(T)));
+  }
+  void deallocate(T* values, size_t) { std::free(values); }
   template <class U>
   void construct(U* at) {
     ::new (static_cast<void*>(at)) U;

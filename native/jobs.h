@@ -23,7 +23,7 @@ class KernelJob : public Job {
     input_ = Input();
   }
 
-  Napi::Object result(Napi::Env env, Copies& copies) override { return present(env, result_, copies); }
+  Napi::Object result(Napi::Env env) override { return present(env, std::move(result_)); }
 
  private:
   Input input_;
@@ -63,7 +63,7 @@ class MatrixJob : public Job {
     held_->finite = true;
   }
 
-  Napi::Object result(Napi::Env env, Copies& copies) override { return present(env, result_, copies); }
+  Napi::Object result(Napi::Env env) override { return present(env, std::move(result_)); }
 
  private:
   Input input_;
@@ -99,7 +99,7 @@ class SealJob : public Job {
 #endif
   }
 
-  Napi::Object result(Napi::Env env, Copies&) override { return Napi::Object::New(env); }
+  Napi::Object result(Napi::Env env) override { return Napi::Object::New(env); }
 };
 
 // A copy of a held array as it is when its turn comes.
@@ -108,7 +108,7 @@ class ReadJob : public Job {
  public:
   ReadJob(Napi::Env env, std::shared_ptr<Storage<T>> storage) : Job(env), storage_(std::move(storage)) {}
   void execute(Run&) override { values_ = storage_->values; }
-  Napi::Object result(Napi::Env env, Copies& copies) override { return present(env, values_, copies); }
+  Napi::Object result(Napi::Env env) override { return present(env, std::move(values_)); }
 
  private:
   std::shared_ptr<Storage<T>> storage_;
@@ -120,8 +120,8 @@ class RoofsJob : public Job {
  public:
   explicit RoofsJob(Napi::Env env) : Job(env) {}
   void execute(Run& run) override { roofs_ = cpu::measureRoofs(threads, run); }
-  Napi::Object result(Napi::Env env, Copies& copies) override {
-    return Fields(env, copies).add("floats", roofs_.floats).add("doubles", roofs_.doubles).add("cache", roofs_.cache).add("memory", roofs_.memory).object;
+  Napi::Object result(Napi::Env env) override {
+    return Fields(env).add("floats", roofs_.floats).add("doubles", roofs_.doubles).add("cache", roofs_.cache).add("memory", roofs_.memory).object;
   }
 
  private:

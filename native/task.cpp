@@ -9,8 +9,6 @@ int64_t milliseconds() {
 }
 
 constexpr int64_t PROGRESS_EVERY_MS = 50;
-// A millisecond or two of memcpy: what the event loop may be asked for.
-constexpr size_t COPY_AT_ONCE = size_t(8) << 20;
 
 Napi::Error toJs(Napi::Env env, const Error& error) {
   Napi::Error value = Napi::Error::New(env, error.message);
@@ -48,10 +46,7 @@ void Queue::close() {
   wake_.notify_all();
   if (thread_.joinable()) thread_.join();
   // JavaScript handles must go while the environment is alive.
-  for (const std::shared_ptr<Job>& job : open_) {
-    job->onProgress.Reset();
-    job->value.Reset();
-  }
+  for (const std::shared_ptr<Job>& job : open_) job->onProgress.Reset();
   open_.clear();
   messages_ = nullptr;
 }
@@ -84,11 +79,6 @@ void Queue::work() {
       if (stop_) return;
       job = std::move(waiting_.front());
       waiting_.pop_front();
-    }
-    if (!job->copies.list.empty()) {
-      job->copies.run();
-      if (!send(std::move(job), Kind::finished)) return;
-      continue;
     }
     Run run(pool_, job->threads, *job->blocks);
     run.cancelled = &job->cancelled;
@@ -176,22 +166,15 @@ void Queue::cancel(Napi::Env env, const std::shared_ptr<Job>& job) {
 
 void Queue::settle(Napi::Env env, const std::shared_ptr<Job>& job) {
   try {
-    if (!job->settled && !job->error && job->value.IsEmpty()) {
-      Napi::Object value = job->result(env, job->copies);
-      if (job->copies.bytes > COPY_AT_ONCE) {
-        job->value = Napi::Persistent(value);
-        std::lock_guard<std::mutex> lock(mutex_);
-        waiting_.push_front(job);
-        wake_.notify_one();
-        return;
+    if (!job->settled) {
+      if (job->error) {
+        job->settled = true;
+        job->deferred.Reject(toJs(env, *job->error).Value());
+      } else {
+        const Napi::Object value = job->result(env);
+        job->settled = true;
+        job->deferred.Resolve(value);
       }
-      job->copies.run();
-      job->settled = true;
-      job->deferred.Resolve(value);
-    } else if (!job->settled) {
-      job->settled = true;
-      if (job->error) job->deferred.Reject(toJs(env, *job->error).Value());
-      else job->deferred.Resolve(job->value.Value());
     }
   } catch (const Napi::Error& error) {
     // An array that could not be made; or the environment is being torn down and runs no JavaScript any more.
@@ -201,7 +184,6 @@ void Queue::settle(Napi::Env env, const std::shared_ptr<Job>& job) {
     } catch (const Napi::Error&) {
     }
   }
-  job->value.Reset();
   job->onProgress.Reset();
   open_.erase(job);
   if (open_.empty() && messages_) napi_unref_threadsafe_function(env, messages_);

@@ -14,29 +14,29 @@
 
 namespace cragru {
 
-// Where the bytes of a result go. The typed arrays are made on the JavaScript thread and filled there when they are small, on
-// the queue's thread when they are large. Nobody has seen them yet, so nobody can transfer or resize them meanwhile.
-struct Copies {
-  struct One {
-    void* to;
-    const void* from;
-    size_t bytes;
-  };
-  std::vector<One> list;
-  size_t bytes = 0;
+// A result array as JavaScript sees it. A large one keeps the memory that the kernel filled: copying it would cost one thread as much
+// as the kernel may have cost all of them. Where the runtime forbids memory of others (Electron) it is copied all the same.
+constexpr size_t ADOPTED_FROM = size_t(1) << 20;
 
-  template <class Typed, class T, class Memory>
-  Typed array(Napi::Env env, const std::vector<T, Memory>& values) {
-    Typed made = Typed::New(env, values.size());
-    if (!values.empty()) list.push_back({made.Data(), values.data(), values.size() * sizeof(T)});
-    bytes += values.size() * sizeof(T);
-    return made;
+template <class Typed, class T, class Memory>
+Typed typedArray(Napi::Env env, std::vector<T, Memory>&& values) {
+  const size_t count = values.size(), bytes = count * sizeof(T);
+  if (bytes >= ADOPTED_FROM) {
+    auto kept = std::make_unique<std::vector<T, Memory>>(std::move(values));
+    napi_value buffer;
+    const napi_status status = napi_create_external_arraybuffer(
+        env, kept->data(), bytes, [](napi_env, void*, void* held) { delete static_cast<std::vector<T, Memory>*>(held); }, kept.get(), &buffer);
+    if (status == napi_ok) {
+      kept.release();
+      return Typed::New(env, count, Napi::ArrayBuffer(env, buffer), 0);
+    }
+    if (status != napi_no_external_buffers_allowed) throw Napi::Error::New(env);
+    values = std::move(*kept);
   }
-
-  void run() const {
-    for (const One& one : list) std::memcpy(one.to, one.from, one.bytes);
-  }
-};
+  Typed made = Typed::New(env, count);
+  if (bytes > 0) std::memcpy(made.Data(), values.data(), bytes);
+  return made;
+}
 
 // One call: made and settled on the JavaScript thread, executed on the queue's thread.
 class Job {
@@ -44,8 +44,8 @@ class Job {
   virtual ~Job() = default;
   // May throw anything. The result is kept inside.
   virtual void execute(Run& run) = 0;
-  // On the JavaScript thread, after execute returned: arrays of the right length, and what is to be copied into them.
-  virtual Napi::Object result(Napi::Env env, Copies& copies) = 0;
+  // On the JavaScript thread, after execute returned; at most once, since large arrays are given away.
+  virtual Napi::Object result(Napi::Env env) = 0;
 
   explicit Job(Napi::Env env) : deferred(Napi::Promise::Deferred::New(env)) {}
 
@@ -58,9 +58,6 @@ class Job {
   std::atomic<bool> cancelled{false};
   bool settled = false;  // JavaScript thread only
   std::unique_ptr<Error> error;
-  // A large result on its way: executed, its arrays made, not yet filled.
-  Copies copies;
-  Napi::ObjectReference value;
 
   // Progress: the latest values, and whether a message about them is on its way (never more than one).
   std::atomic<double> done{0}, total{0};

@@ -142,21 +142,30 @@ static inline void logitsOfPanel(const float* queries, size_t dimension, size_t 
   logitsOf<QUERIES, ATTENTION_VECTORS>(queries, dimension, width, panel, start, stride, logits, largest);
 }
 
-// values[j] = e^(values[j] - largest); the sum runs in SUM_LANES partial sums, added as a tree.
-static inline float exponentials(float* values, size_t stride, float largest) {
-  WideFloats sums[PARTS];
+// values[q][j] = e^(values[q][j] - largest[q]); each sum runs in SUM_LANES partial sums, added as a tree. Rows side by side: one
+// row alone waits for its own chain of products.
+template <size_t QUERIES>
+static inline void exponentials(float* values, size_t stride, const WideFloats* largest, float* totals) {
+  WideFloats sums[QUERIES][PARTS], top[QUERIES];
 #pragma GCC unroll 4
-  for (size_t part = 0; part < PARTS; part++) sums[part] = everyFloat(0.0f);
+  for (size_t q = 0; q < QUERIES; q++) {
+    top[q] = everyFloat(largestLane(largest[q]));
+#pragma GCC unroll 4
+    for (size_t part = 0; part < PARTS; part++) sums[q][part] = everyFloat(0.0f);
+  }
   for (size_t j = 0; j < stride; j += SUM_LANES) {
 #pragma GCC unroll 4
     for (size_t part = 0; part < PARTS; part++) {
-      float* at = values + j + part * WIDE_LANES;
-      const WideFloats e = expFloats(loadFloats(at) - largest);
-      storeFloats(at, e);
-      sums[part] = sums[part] + e;
+#pragma GCC unroll 4
+      for (size_t q = 0; q < QUERIES; q++) {
+        float* at = values + q * stride + j + part * WIDE_LANES;
+        const WideFloats e = expFloats(loadFloats(at) - top[q]);
+        storeFloats(at, e);
+        sums[q][part] = sums[q][part] + e;
+      }
     }
   }
-  return addLanes(sums);
+  for (size_t q = 0; q < QUERIES; q++) totals[q] = addLanes(sums[q]);
 }
 
 int attendHead(const HeadShape* shape, const float* queries, size_t count, const float* packed, const float* start, float* e, float* totals) {
@@ -179,7 +188,11 @@ int attendHead(const HeadShape* shape, const float* queries, size_t count, const
       if (!allFinite(e + q * stride, shape->keys)) return 0;
     }
   }
-  for (size_t q = 0; q < count; q++) totals[q] = exponentials(e + q * stride, stride, largestLane(largest[q]));
+  if (count == 4) {
+    exponentials<4>(e, stride, largest, totals);
+  } else {
+    for (size_t q = 0; q < count; q++) exponentials<1>(e + q * stride, stride, largest + q, totals + q);
+  }
   return 1;
 }
 

@@ -1,8 +1,7 @@
 import { ConfigError, DataError } from "../core/errors.js";
-import { fingerprint } from "../core/fingerprint.js";
 import type { Interactions } from "../core/interactions.js";
 import { Breather, type RunOptions } from "../core/progress.js";
-import type { Candidate, HistoryLine, Message, Prompt } from "../core/prompt.js";
+import { hashMessages, messagesOf, type Candidate, type HistoryLine, type Prompt, type PromptWords } from "../core/prompt.js";
 import type { Ranking } from "../core/ranking.js";
 import type { Dataset } from "../data/dataset.js";
 import { templateHash, withoutProfile, withProfile, type Template } from "./templates.js";
@@ -15,6 +14,8 @@ export interface PromptInput {
   users?: ArrayLike<number>;
   /** For each user the rows to print, chosen by a retriever; may be empty. */
   evidence: readonly Interactions[];
+  /** For each user rows of similar users to print besides; default none. */
+  similar?: readonly (Interactions | undefined)[];
   /** For each user the candidates, best first. */
   candidates: readonly Ranking[];
   /** Default: {@link withProfile} where the data set has profiles, else {@link withoutProfile}. */
@@ -32,8 +33,8 @@ const SAFE_ID = /^[A-Za-z0-9_-]{1,40}$/;
  * @throws ConfigError when the lists do not match; DataError when a row of `evidence` belongs to someone else.
  */
 export async function buildPrompts(input: PromptInput, options: RunOptions = {}): Promise<Prompt[]> {
-  const { dataset, evidence, candidates, users } = input;
-  if (evidence.length !== candidates.length || (users && (users.length !== candidates.length || candidates.some(({ user }, at) => user !== users[at])))) {
+  const { dataset, evidence, candidates, users, similar } = input;
+  if (evidence.length !== candidates.length || (similar && similar.length !== candidates.length) || (users && (users.length !== candidates.length || candidates.some(({ user }, at) => user !== users[at])))) {
     throw new ConfigError("CONFIG_PROMPTS", `Prompts need one evidence and one candidate list per user: got ${evidence.length} and ${candidates.length}${users ? ` for ${users.length} users` : ""}.`, {
       hint: "Pass the lists in the order of the users.",
     });
@@ -47,7 +48,7 @@ export async function buildPrompts(input: PromptInput, options: RunOptions = {})
       options.onProgress?.(at, candidates.length);
       await breather.pause();
     }
-    prompts.push(writer.write(candidates[at]!, evidence[at]!));
+    prompts.push(writer.write(candidates[at]!, evidence[at]!, similar?.[at]));
   }
   options.onProgress?.(prompts.length, prompts.length);
   return prompts;
@@ -76,42 +77,46 @@ export function formatPrompt(prompt: Prompt): string {
   return [`Prompt: ${facts}`, ...prompt.messages.map(({ role, content }) => `--- ${role} ---\n${content}`)].join("\n");
 }
 
+type PublicItem = Pick<Candidate, "title" | "year" | "genres" | "film">;
+
 /** Writes prompts of one data set and one template; remembers the printed form of items, which is public metadata. */
 class Writer {
   private readonly hash: string;
   private readonly publisherKeys: boolean;
-  private readonly printed = new Map<number, { title: string; genres: string[] }>();
+  private readonly printed = new Map<number, PublicItem>();
 
   constructor(private readonly dataset: Dataset, private readonly template: Template) {
     this.hash = templateHash(template);
     this.publisherKeys = hasSafeIds(dataset);
   }
 
-  write(list: Ranking, evidence: Interactions): Prompt {
+  write(list: Ranking, evidence: Interactions, similar: Interactions | undefined): Prompt {
     const { dataset, template } = this;
-    const candidates: Candidate[] = Array.from(list.items, (item, at) => ({
-      key: `m${this.publisherKeys ? dataset.itemId(item) : item}`, item, ...this.public(item), rank: at + 1, prior: list.scores[at]!,
-    }));
+    const candidates: Candidate[] = Array.from(list.items, (item, at) => {
+      const { film, ...known } = this.public(item);
+      return { key: `m${this.publisherKeys ? dataset.itemId(item) : item}`, item, ...known, rank: at + 1, prior: list.scores[at]!, film };
+    });
     const history = this.historyOf(list.user, evidence);
     const profile = template.profile ? this.profileOf(list.user, template.profile) : undefined;
-    const messages: Message[] = [
-      { role: "system", content: template.instructions },
-      { role: "user", content: [
+    const words: PromptWords = {
+      instructions: template.instructions,
+      before: [
         ...(template.profile ? [template.profile.heading, profile!, ""] : []),
         template.history.heading,
         ...(history.length > 0 ? [template.history.lead, ...history.map((line) => this.historyLine(line))] : [template.history.none]),
         "",
+        ...(similar && similar.length > 0 ? [template.similar.heading, template.similar.lead, ...this.similarLines(similar), ""] : []),
         template.candidates.heading,
-        ...candidates.map(({ key, title, year }) => `${key}: ${named(title, year)}`),
-        "",
-        template.closing,
-      ].join("\n") },
-    ];
+      ].join("\n"),
+      closing: template.closing,
+      readout: template.readout,
+    };
+    const messages = messagesOf(words, candidates);
     return {
-      user: list.user, messages, candidates, history, evidence, profile,
+      user: list.user, messages, candidates, history, evidence, similar, words, profile,
       ratingScale: dataset.ratingScale,
       templateHash: this.hash,
-      promptHash: fingerprint("prompt", ...messages.flatMap(({ role, content }) => [role, content])),
+      promptHash: hashMessages(messages),
       tokenEstimate: estimateTokens(messages.map(({ content }) => content).join("\n")),
     };
   }
@@ -126,27 +131,32 @@ class Writer {
           hint: "Pass evidence and candidates in the same order of users.",
         });
       }
-      return { item: items[row]!, ...this.public(items[row]!), rating: ratings[row]!, timestamp: timestamps?.[row] };
+      const { title, year, genres } = this.public(items[row]!);
+      return { item: items[row]!, title, year, genres, rating: ratings[row]!, timestamp: timestamps?.[row] };
     });
   }
 
-  private historyLine({ title, year, genres, rating }: HistoryLine): string {
+  private historyLine({ title, year, genres, rating }: Pick<HistoryLine, "title" | "year" | "genres" | "rating">): string {
     const words = genres.length > 0 ? ` [${genres.join(", ")}]` : "";
     return `- ${named(title, year)}${words} ${printedScore(rating, this.dataset.ratingScale)}`;
   }
 
+  /** Rows of other people, person after person and by time, without a word about who they are. */
+  private similarLines({ items, ratings }: Interactions): string[] {
+    return Array.from(items, (item, row) => this.historyLine({ ...this.public(item), rating: ratings[row]! }));
+  }
+
   /** What everybody may know of an item, in printable form. */
-  private public(item: number): { title: string; year: number | undefined; genres: readonly string[] } {
+  private public(item: number): PublicItem {
     let known = this.printed.get(item);
     if (!known) {
-      known = {
-        title: plainText(this.dataset.title(item)),
-        genres: this.dataset.genres(item).map((genre) => plainText(genre, 40, "").replaceAll(",", " ")).filter((genre) => genre !== ""),
-      };
+      const title = plainText(this.dataset.title(item)), given = this.dataset.year(item);
+      const year = Number.isInteger(given) ? given : undefined;
+      const genres = this.dataset.genres(item).map((genre) => plainText(genre, 40, "").replaceAll(",", " ")).filter((genre) => genre !== "");
+      known = { title, year, genres, film: named(title, year) };
       this.printed.set(item, known);
     }
-    const year = this.dataset.year(item);
-    return { title: known.title, year: Number.isInteger(year) ? year : undefined, genres: known.genres };
+    return known;
   }
 
   private profileOf(user: number, wording: NonNullable<Template["profile"]>): string {

@@ -40,7 +40,7 @@ describe("buildPrompts", () => {
     ].join("\n"));
     expect(prompt!.history.map(({ item, rating, timestamp }) => [item, rating, timestamp])).toEqual([[2, 2, 10], [3, 5, 10], [0, 4, 50]]);
     expect([...prompt!.evidence.items]).toEqual([0, 2, 3]);
-    expect(prompt!.candidates).toEqual([{ key: "m7", item: 1, title: "Two Hats", year: 1999, genres: ["Comedy"], rank: 1, prior: 1 }]);
+    expect(prompt!.candidates).toEqual([{ key: "m7", item: 1, title: "Two Hats", year: 1999, genres: ["Comedy"], rank: 1, prior: 1, film: "\"Two Hats\" (1999)" }]);
     expect(prompt!.profile).toContain("writer");
   });
 

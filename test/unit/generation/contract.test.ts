@@ -4,7 +4,7 @@ import type { Candidate } from "../../../src/core/prompt.js";
 import { answerLimit, answerSchema, countTies, rankCandidates } from "../../../src/generation/contract.js";
 
 const candidates = (ids: (string | number)[]): Candidate[] =>
-  ids.map((id, at) => ({ key: `m${id}`, item: 100 + at, title: "T", year: 2000, genres: [], rank: at + 1, prior: -at }));
+  ids.map((id, at) => ({ key: `m${id}`, item: 100 + at, title: "T", year: 2000, genres: [], rank: at + 1, prior: -at, film: '"T" (2000)' }));
 
 describe("the answer contract", () => {
   it("names every key once, in candidate order, through JSON and back", () => {

@@ -3,11 +3,13 @@ import type { Candidate, HistoryLine, Prompt } from "../../../src/core/prompt.js
 import { Interactions } from "../../../src/core/interactions.js";
 import { chooseGenerator } from "../../../src/generation/choose.js";
 import { copycat } from "../../../src/generation/copycat.js";
+import { NO_WORDS } from "../../fixtures/prompts.js";
 
 const film = (item: number) => ({ item, title: `Film ${item}`, year: undefined, genres: [] });
 const prompt = (candidates: number[], history: number[]): Prompt => ({
   user: 3, messages: [], profile: undefined, ratingScale: { min: 1, max: 5 }, templateHash: "", promptHash: "", tokenEstimate: 0,
-  candidates: candidates.map((item, at): Candidate => ({ ...film(item), key: `m${item}`, rank: at + 1, prior: 1 - at })),
+  similar: undefined, words: NO_WORDS,
+  candidates: candidates.map((item, at): Candidate => ({ ...film(item), key: `m${item}`, rank: at + 1, prior: 1 - at, film: `Film ${item}` })),
   history: history.map((item): HistoryLine => ({ ...film(item), rating: 4, timestamp: undefined })),
   evidence: Interactions.empty({ userCount: 4, itemCount: 20 }),
 });

@@ -3,7 +3,7 @@ import fc from "fast-check";
 import { readFileSync } from "node:fs";
 import type { Candidate, HistoryLine, Prompt } from "../../../src/core/prompt.js";
 import { embedded, scoreByHistory, titleStem } from "../../../src/generation/embedded.js";
-import { makePrompts } from "../../fixtures/prompts.js";
+import { makePrompts, NO_WORDS } from "../../fixtures/prompts.js";
 
 const GENRES = Array.from({ length: 40 }, (_, at) => `G${at}`);
 interface Film { title: string; year: number | undefined; genres: readonly string[] }
@@ -11,8 +11,8 @@ interface Film { title: string; year: number | undefined; genres: readonly strin
 function makePrompt(films: Film[], history: (Film & { rating: number; timestamp: number | undefined })[], ratingScale = { min: 1, max: 5 }): Prompt {
   return {
     user: 3, messages: [], profile: undefined, ratingScale, templateHash: "", promptHash: "", tokenEstimate: 0,
-    evidence: undefined as never,
-    candidates: films.map((film, at): Candidate => ({ ...film, key: `m${at}`, item: at, rank: at + 1, prior: films.length - at })),
+    evidence: undefined as never, similar: undefined, words: NO_WORDS,
+    candidates: films.map((film, at): Candidate => ({ ...film, key: `m${at}`, item: at, rank: at + 1, prior: films.length - at, film: film.title })),
     history: history.map((row, at): HistoryLine => ({ ...row, item: 1000 + at })),
   };
 }

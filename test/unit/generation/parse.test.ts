@@ -3,7 +3,7 @@ import fc from "fast-check";
 import type { Candidate } from "../../../src/core/prompt.js";
 import { parseAnswer, type ParsedAnswer } from "../../../src/generation/parse.js";
 
-const make = (keys: string[]): Candidate[] => keys.map((key, at) => ({ key, item: at, title: "T", year: undefined, genres: [], rank: at + 1, prior: 0 }));
+const make = (keys: string[]): Candidate[] => keys.map((key, at) => ({ key, item: at, title: "T", year: undefined, genres: [], rank: at + 1, prior: 0, film: '"T"' }));
 const three = make(["m10", "m2", "m33"]);
 const read = (text: string, candidates = three): ParsedAnswer => parseAnswer(text, candidates);
 const summary = ({ scores, ...rest }: ParsedAnswer): unknown => ({ scores: [...scores], ...rest });

@@ -5,6 +5,7 @@ import type { Ranking } from "../../../src/core/ranking.js";
 import { Dataset } from "../../../src/data/dataset.js";
 import { rendered, show } from "../../../src/notebook/show.js";
 import { pretendKernel, written } from "./kernels.js";
+import { NO_WORDS } from "../../fixtures/prompts.js";
 
 const shape = { userCount: 1, itemCount: 2 };
 const interactions = new Interactions({ users: Uint32Array.of(0), items: Uint32Array.of(1), ratings: Float32Array.of(5) }, shape);
@@ -15,7 +16,7 @@ const dataset = new Dataset({
 const ranking: Ranking = { user: 0, items: Uint32Array.of(1, 0), scores: Float32Array.of(0.5, 0.25) };
 const prompt: Prompt = {
   user: 0, messages: [{ role: "system", content: "Rank <all>." }, { role: "user", content: "Movies" }], candidates: [], history: [], evidence: interactions,
-  profile: undefined, ratingScale: { min: 1, max: 5 }, templateHash: "t", promptHash: "p", tokenEstimate: 9,
+  similar: undefined, words: NO_WORDS, profile: undefined, ratingScale: { min: 1, max: 5 }, templateHash: "t", promptHash: "p", tokenEstimate: 9,
 };
 
 describe("rendered", () => {
