@@ -42,7 +42,7 @@ export { embedded } from "./generation/embedded.js";
 export type { Completion, EngineInfo, GenerationCounts, Generator } from "./generation/generator.js";
 export { ollama, type OllamaOptions } from "./generation/ollama.js";
 export { GenerationFailure } from "./generation/failures.js";
-export { record } from "./generation/record.js";
+export { journaled, type Journaled } from "./generation/journal.js";
 export { replay, type ReplayOptions } from "./generation/replay.js";
 export { generateAll, type GenerateAllOptions } from "./generation/schedule.js";
 

@@ -141,6 +141,37 @@ export function assertEvidence(check: EvidenceCheck): EvidenceReport {
   return report;
 }
 
+/**
+ * Asserts for the rows of other users in one prompt: none is this user's own, forgotten or a test row, all are history.
+ * Under `released` forgotten and test rows are counted instead.
+ * @throws ForgettingError for a forgotten row, DataError for the rest.
+ */
+export function assertSimilar({ user, similar, split, forgotten = split.forget }: { user: number; similar: Interactions; split: SplitSets; forgotten?: Interactions }): EvidenceReport {
+  const { dataset } = split;
+  const report: EvidenceReport = { rows: similar.length, forgotten: 0, test: 0, candidates: 0 };
+  for (let row = 0; row < similar.length; row++) {
+    const owner = similar.users[row]!, item = similar.items[row]!;
+    if (owner === user || !split.history.has(owner, item)) {
+      throw new DataError("DATA_EVIDENCE_UNKNOWN", `The prompt of user ${dataset.userId(user)} shows ${named(dataset, owner, item)} as a row of similar users: it is none.`);
+    }
+    if (forgotten.has(owner, item)) {
+      report.forgotten++;
+      if (split.protocol === "strict") {
+        throw new ForgettingError("FORGET_EVIDENCE", `A prompt was about to print the forgotten row of ${named(dataset, owner, item)}.`, {
+          hint: "Look for similar users among the rows that remain.",
+        });
+      }
+    }
+    if (split.test.has(owner, item)) {
+      report.test++;
+      if (split.protocol === "strict") {
+        throw new DataError("DATA_EVIDENCE_TEST", `A prompt was about to print the test row of ${named(dataset, owner, item)}.`, { hint: "Draw rows from split.history." });
+      }
+    }
+  }
+  return report;
+}
+
 /** @throws DataError unless `hash`, read from `artefact`, is this split's: lists of two splits are never mixed. */
 export function assertSplitHash(split: { readonly hash: string }, hash: string, artefact: string): void {
   if (hash !== split.hash) {

@@ -1,5 +1,6 @@
 import type { RunOptions } from "../core/progress.js";
 import type { Prompt } from "../core/prompt.js";
+import { positionTau } from "./bias.js";
 import { countTies, rankCandidates } from "./contract.js";
 import { emptyCounts } from "./counts.js";
 import type { Completion, EngineInfo, Generator } from "./generator.js";
@@ -28,7 +29,7 @@ export function copycat(): Generator {
       return {
         user: prompt.user, scores, ranking: rankCandidates(scores, prompt.candidates), status: "ok",
         counts: { ...emptyCounts(), answers: 1, okFirst: 1, ties: countTies(scores) },
-        reply: "", seconds: (performance.now() - start) / 1000, engine,
+        reply: "", positionTau: positionTau(scores), seconds: (performance.now() - start) / 1000, engine,
       };
     },
     close: async () => {},

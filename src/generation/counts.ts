@@ -4,7 +4,7 @@ import type { GenerationCounts } from "./generator.js";
 export function emptyCounts(): GenerationCounts {
   return {
     answers: 0, okFirst: 0, qualityRetries: 0, transportRetries: 0, repaired: 0, fallback: 0, unknownKeys: 0, duplicateKeys: 0,
-    missingKeys: 0, clamped: 0, coerced: 0, lengthStops: 0, ties: 0, tokensIn: 0, tokensOut: 0,
+    missingKeys: 0, clamped: 0, coerced: 0, lengthStops: 0, lowMass: 0, splitScore: 0, ties: 0, tokensIn: 0, tokensOut: 0,
   };
 }
 

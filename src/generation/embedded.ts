@@ -1,6 +1,7 @@
 import { exp } from "../core/math.js";
 import type { RunOptions } from "../core/progress.js";
 import type { HistoryLine, Prompt } from "../core/prompt.js";
+import { positionTau } from "./bias.js";
 import { countTies, rankCandidates } from "./contract.js";
 import { emptyCounts } from "./counts.js";
 import type { Completion, EngineInfo, Generator } from "./generator.js";
@@ -55,7 +56,7 @@ class EmbeddedGenerator implements Generator {
     return {
       user: prompt.user, scores, ranking: rankCandidates(scores, prompt.candidates), status: "ok",
       counts: { ...emptyCounts(), answers: 1, okFirst: 1, ties: countTies(scores) },
-      reply: "", seconds: (performance.now() - start) / 1000, engine: INFO,
+      reply: "", positionTau: positionTau(scores), seconds: (performance.now() - start) / 1000, engine: INFO,
     };
   }
 

@@ -1,3 +1,4 @@
+import type { Interactions } from "../core/interactions.js";
 import type { Prompt } from "../core/prompt.js";
 import type { RunOptions } from "../core/progress.js";
 
@@ -15,6 +16,9 @@ export interface GenerationCounts {
   clamped: number;
   coerced: number;
   lengthStops: number;
+  /** Scores whose expectation was not read because too little of the distribution was visible, or the number had several tokens. */
+  lowMass: number;
+  splitScore: number;
   ties: number;
   tokensIn: number;
   tokensOut: number;
@@ -23,7 +27,7 @@ export interface GenerationCounts {
 /** Which engine answers, as it describes itself. Nothing may be labelled an LLM result unless `isLanguageModel`. */
 export interface EngineInfo {
   /** `copycat`: the leak probe. `test-server`: the stand-in that the tests run; its answers are never an Ollama result. */
-  engine: "ollama" | "embedded" | "copycat" | "replay" | "test-server";
+  engine: "ollama" | "llama.cpp" | "embedded" | "copycat" | "replay" | "test-server";
   /** For tables: "embedded (no LLM)", "llama3.1:8b (ollama)". */
   label: string;
   isLanguageModel: boolean;
@@ -46,8 +50,10 @@ export interface Completion {
   /** "ok" only when nothing was repaired and nothing fell back. */
   status: "ok" | "repaired" | "fallback";
   counts: GenerationCounts;
-  /** The text as it came, for journals and replay; empty for engines that do not speak. */
+  /** The text as it came, for journals and replay, one line a pass; empty for engines that do not speak. */
   reply: string;
+  /** Kendall's tau between the order of the candidates in the prompt and their scores: how far the model repeats its input. */
+  positionTau: number | undefined;
   seconds: number;
   engine: EngineInfo;
 }
@@ -65,5 +71,12 @@ export interface Generator {
   describe(options?: RunOptions): Promise<EngineInfo>;
   /** @throws GenerationError when the ladder ends without a usable answer. */
   generate(prompt: Prompt, options?: RunOptions): Promise<Completion>;
+  /** Which host does how much, in a few words, for the progress of a run. */
+  hostLoad?(): string | undefined;
+  /**
+   * Removes everything it keeps that owes something to these rows or their users: kept answers, prompts in the memory of
+   * servers. Returns in words what could not be removed.
+   */
+  purge?(rows: Interactions): Promise<string[]>;
   close(): Promise<void>;
 }

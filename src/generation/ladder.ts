@@ -4,6 +4,7 @@ import { addCounts, emptyCounts } from "./counts.js";
 import { GenerationFailure } from "./failures.js";
 import type { Completion, GenerationCounts } from "./generator.js";
 import { parseAnswer, type ParsedAnswer } from "./parse.js";
+import type { Token } from "./speaker.js";
 
 /** How one question is put. */
 export interface Attempt {
@@ -23,6 +24,8 @@ export interface Reply {
   tokensIn: number;
   tokensOut: number;
   transportRetries: number;
+  /** Where they were asked for and the engine reports them. */
+  tokens?: readonly Token[];
 }
 
 export interface LadderOptions {
@@ -32,6 +35,8 @@ export interface LadderOptions {
   qualityRetries: number;
   /** Tokens left for an answer beside the prompt: the limit after an answer that was cut. */
   room(reply: Reply): number;
+  /** Better scores than the written ones, for a valid answer, and what was counted on the way. */
+  refine?(reply: Reply, written: Float64Array): { scores: Float64Array; counts: Partial<GenerationCounts> };
 }
 
 export const RETRY_TEMPERATURE = 0.6;
@@ -63,7 +68,9 @@ export async function climb(prompt: Prompt, ask: (attempt: Attempt) => Promise<R
     countAnswer(counts, reply, answer);
     if (reply.doneReason === "stop" && answer.valid) {
       if (number === 0) counts.okFirst++;
-      return finish(prompt, answer.scores, "ok", counts, reply.text);
+      const refined = options.refine?.(reply, answer.scores);
+      if (refined) addCounts(counts, refined.counts);
+      return finish(prompt, refined?.scores ?? answer.scores, "ok", counts, reply.text);
     }
     if (reply.doneReason === "length") limit = Math.max(limit, options.room(reply));
     if (answer.found > (best?.answer.found ?? 0)) best = { answer, text: reply.text };

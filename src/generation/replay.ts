@@ -2,6 +2,7 @@ import { canonicalJson, fingerprint } from "../core/fingerprint.js";
 import type { RunOptions } from "../core/progress.js";
 import type { Prompt } from "../core/prompt.js";
 import { rankCandidates } from "./contract.js";
+import { emptyCounts } from "./counts.js";
 import { GenerationFailure } from "./failures.js";
 import type { Completion, EngineInfo, Generator } from "./generator.js";
 import { eachEntry, type ReplayEntry } from "./replayfile.js";
@@ -11,13 +12,29 @@ export interface ReplayOptions {
   engine?: string;
 }
 
+/** Options that say where and how long a model lies in memory, and never what it answers: no prompt is ever cut. */
+const PLACE = new Set(["numCtx", "keepAlive"]);
+
 /** Identity of an engine with its model file and options, without the place where it ran. */
 export function engineId(info: EngineInfo): string {
-  return fingerprint("engine", info.engine, info.model, info.digest, canonicalJson(info.options)).slice(0, 16);
+  const options = Object.fromEntries(Object.entries(info.options).filter(([name]) => !PLACE.has(name)));
+  return fingerprint("engine", info.engine, info.model, info.digest, canonicalJson(options)).slice(0, 16);
+}
+
+/** A kept answer as the answer to `prompt`. @throws GenerationFailure when it is one to other candidates. */
+export function completionOf(entry: ReplayEntry, prompt: Prompt): Omit<Completion, "engine"> {
+  if (entry.scores.length !== prompt.candidates.length) {
+    throw new GenerationFailure("GENERATION_REPLAY_FILE", "permanent", `A kept answer has ${entry.scores.length} scores for the ${prompt.candidates.length} candidates of user ${prompt.user}.`);
+  }
+  const scores = Float64Array.from(entry.scores);
+  return {
+    user: prompt.user, scores, ranking: rankCandidates(scores, prompt.candidates), status: entry.status, counts: { ...emptyCounts(), ...entry.counts },
+    reply: entry.reply, positionTau: entry.positionTau ?? undefined, seconds: entry.seconds,
+  };
 }
 
 /**
- * Answers from a file made by {@link record}, or from entries in memory, by prompt hash: the same words get the same scores.
+ * Answers from a file made by {@link journaled}, or from entries in memory, by prompt hash: the same words get the same scores.
  * `describe` names the recorded engine, with `replayed: true`. The file is read at the first call.
  * @throws GenerationFailure `GENERATION_REPLAY_FILE` (absent, or a line that cannot be read), `GENERATION_REPLAY_MIXED`
  * (several engines and no choice), and from `generate` `GENERATION_REPLAY_MISSING`.
@@ -48,14 +65,7 @@ class Replayer implements Generator {
         hint: "Record it again: data, split, retriever, candidates or template differ from the recorded run, or the answer was purged.",
       });
     }
-    if (entry.scores.length !== prompt.candidates.length) {
-      throw new GenerationFailure("GENERATION_REPLAY_FILE", "permanent", `${this.name} has ${entry.scores.length} scores for the ${prompt.candidates.length} candidates of user ${prompt.user}.`);
-    }
-    const scores = Float64Array.from(entry.scores);
-    return {
-      user: prompt.user, scores, ranking: rankCandidates(scores, prompt.candidates), status: entry.status, counts: { ...entry.counts },
-      reply: entry.reply, seconds: entry.seconds, engine: replayed(entry.engine),
-    };
+    return { ...completionOf(entry, prompt), engine: replayed(entry.engine) };
   }
 
   async close(): Promise<void> {

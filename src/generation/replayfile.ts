@@ -10,9 +10,12 @@ export interface ReplayEntry {
   user: number;
   /** Dense ids of the rows that the prompt printed: what a forget request looks for. */
   evidence: number[];
+  /** Rows of similar users that it printed: [user, item]. */
+  similar?: [number, number][];
   reply: string;
   scores: number[];
   status: "ok" | "repaired";
+  positionTau?: number | null;
   counts: GenerationCounts;
   seconds: number;
   engine: EngineInfo;
@@ -22,6 +25,14 @@ export interface ReplayEntry {
 export interface Purge {
   promptHashes?: Iterable<string>;
   rows?: Interactions;
+  /** Users of whom no answer may stay, whatever their prompts printed. */
+  users?: Iterable<number>;
+}
+
+/** Whether an answer owes anything to these rows or users. */
+export function touches(entry: Pick<ReplayEntry, "user" | "evidence" | "similar">, { rows, users }: { rows?: Interactions; users?: Iterable<number> }): boolean {
+  if (users) for (const user of users) if (user === entry.user) return true;
+  return rows !== undefined && (entry.evidence.some((item) => rows.has(entry.user, item)) || (entry.similar ?? []).some(([user, item]) => rows.has(user, item)));
 }
 
 /**
@@ -30,8 +41,8 @@ export interface Purge {
  * meanwhile.
  * @throws GenerationFailure `GENERATION_REPLAY_FILE`; the file then stays as it was.
  */
-export async function purgeReplies(file: string, { promptHashes = [], rows }: Purge): Promise<{ removed: number; kept: number }> {
-  const hashes = new Set(promptHashes);
+export async function purgeReplies(file: string, { promptHashes = [], rows, users = [] }: Purge): Promise<{ removed: number; kept: number }> {
+  const hashes = new Set(promptHashes), gone = new Set(users);
   const { mode } = await stat(file).catch((cause: Error) => { throw unreadable(file, cause); });
   const fresh = `${file}.${process.pid}.purge`;
   let removed = 0, kept = 0;
@@ -39,7 +50,7 @@ export async function purgeReplies(file: string, { promptHashes = [], rows }: Pu
   try {
     let block: string[] = [];
     await eachEntry(file, async (entry, line) => {
-      if (hashes.has(entry.promptHash) || (rows && entry.evidence.some((item) => rows.has(entry.user, item)))) {
+      if (hashes.has(entry.promptHash) || gone.has(entry.user) || touches(entry, rows ? { rows } : {})) {
         removed++;
         return;
       }
@@ -62,17 +73,18 @@ export async function purgeReplies(file: string, { promptHashes = [], rows }: Pu
 }
 
 /**
- * Calls `take` for each entry in file order, one line in memory at a time. A last line without its line end was never
+ * Calls `take` for each entry in file order, one line in memory at a time, with the byte where it begins. A last line without its line end was never
  * finished and is passed over.
  * @throws GenerationFailure `GENERATION_REPLAY_FILE` when the file is absent or a line is no entry.
  */
-export async function eachEntry(file: string, take: (entry: ReplayEntry, line: string) => void | Promise<void>): Promise<void> {
+export async function eachEntry(file: string, take: (entry: ReplayEntry, line: string, at: number) => void | Promise<void>): Promise<void> {
   const handle = await open(file, "r").catch((cause: Error) => { throw unreadable(file, cause); });
   try {
-    let number = 0;
+    let number = 0, at = 0;
     for await (const line of wholeLines(handle)) {
       number++;
-      if (line.trim() !== "") await take(readEntry(line, file, number), line);
+      if (line.trim() !== "") await take(readEntry(line, file, number), line, at);
+      at += Buffer.byteLength(line) + 1;
     }
   } finally {
     await handle.close();
@@ -122,7 +134,8 @@ async function* wholeLines(handle: FileHandle): AsyncGenerator<string> {
   }
 }
 
-function readEntry(line: string, file: string, number: number): ReplayEntry {
+/** One line as an entry. @throws GenerationFailure `GENERATION_REPLAY_FILE`. */
+export function readEntry(line: string, file: string, number: number | undefined): ReplayEntry {
   let entry: Partial<ReplayEntry> | null = null;
   try {
     entry = JSON.parse(line) as Partial<ReplayEntry> | null;
@@ -135,7 +148,7 @@ function readEntry(line: string, file: string, number: number): ReplayEntry {
     && typeof entry.counts === "object" && entry.counts !== null && typeof entry.engine === "object" && entry.engine !== null;
   if (!fine) {
     const digest = fingerprint(line).slice(0, 8);
-    throw new GenerationFailure("GENERATION_REPLAY_FILE", "permanent", `${file}, line ${number} is no recorded answer (${line.length} characters, fingerprint ${digest}).`, {
+    throw new GenerationFailure("GENERATION_REPLAY_FILE", "permanent", `${file}${number === undefined ? "" : `, line ${number}`} is no recorded answer (${line.length} characters, fingerprint ${digest}).`, {
       hint: "Remove that line, or record the run again (a run's own answers: cragru recommend --restart).",
     });
   }
@@ -144,6 +157,6 @@ function readEntry(line: string, file: string, number: number): ReplayEntry {
 
 function unreadable(file: string, cause: Error): GenerationFailure {
   return new GenerationFailure("GENERATION_REPLAY_FILE", "permanent", `${file} cannot be read: ${cause.message}.`, {
-    hint: "Record a run first: record(generator, file).", cause,
+    hint: "Make one first: journaled(generator, file).", cause,
   });
 }

@@ -24,6 +24,10 @@ export interface Generated {
   completions: Completion[];
   /** Sums over all completions. */
   counts: GenerationCounts;
+  /** Mean Kendall tau between prompt order and scores; undefined where no answer tells candidates apart. */
+  positionTau: number | undefined;
+  /** Share of candidates whose score another candidate of the same user has too. */
+  tieRate: number;
   engine: EngineInfo;
   seconds: number;
 }
@@ -71,7 +75,7 @@ export async function generateAll(prompts: readonly Prompt[], generator: Generat
       await onCompletion?.(completion, index);
       if (onProgress && (done === prompts.length || performance.now() - shown >= PROGRESS_MS)) {
         shown = performance.now();
-        onProgress(done, prompts.length, noteOf(counts));
+        onProgress(done, prompts.length, noteOf(counts, (performance.now() - start) / 1000, generator.hostLoad?.()));
       }
       if (breather.due()) await breather.pause();
     }
@@ -90,7 +94,7 @@ export async function generateAll(prompts: readonly Prompt[], generator: Generat
   } finally {
     signal?.removeEventListener("abort", cancel);
   }
-  return { completions, counts, engine, seconds: (performance.now() - start) / 1000 };
+  return { completions, counts, ...biasOf(completions), engine, seconds: (performance.now() - start) / 1000 };
 }
 
 async function answer(prompt: Prompt, generator: Generator, engine: EngineInfo, onFailure: "throw" | "backbone", signal: AbortSignal): Promise<Completion> {
@@ -104,12 +108,32 @@ async function answer(prompt: Prompt, generator: Generator, engine: EngineInfo, 
     const scores = new Float64Array(prompt.candidates.length);
     return {
       user: prompt.user, scores, ranking: rankCandidates(scores, prompt.candidates), status: "fallback",
-      counts: addCounts({ ...emptyCounts(), fallback: 1 }, error.counts), reply: "", seconds: (performance.now() - start) / 1000, engine,
+      counts: addCounts({ ...emptyCounts(), fallback: 1 }, error.counts), reply: "", positionTau: undefined, seconds: (performance.now() - start) / 1000, engine,
     };
   }
 }
 
-function noteOf({ repaired, fallback }: GenerationCounts): string | undefined {
-  const parts = [...(repaired > 0 ? [`${repaired} repaired`] : []), ...(fallback > 0 ? [`${fallback} fallback`] : [])];
+/** How much the answers follow the order of the prompt, and how many candidates they leave tied. */
+export function biasOf(completions: readonly Completion[]): Pick<Generated, "positionTau" | "tieRate"> {
+  const taus = completions.flatMap(({ positionTau }) => (positionTau === undefined ? [] : [positionTau]));
+  const scored = completions.filter(({ status }) => status !== "fallback");
+  const candidates = scored.reduce((sum, { scores }) => sum + scores.length, 0);
+  return {
+    positionTau: taus.length > 0 ? taus.reduce((sum, tau) => sum + tau, 0) / taus.length : undefined,
+    tieRate: candidates > 0 ? scored.reduce((sum, { counts }) => sum + counts.ties, 0) / candidates : 0,
+  };
+}
+
+/** Tokens per second, hosts, and what went wrong so far. */
+function noteOf({ repaired, fallback, qualityRetries, transportRetries, tokensIn, tokensOut }: GenerationCounts, seconds: number, hosts: string | undefined): string | undefined {
+  const rate = (tokens: number): string => Math.round(tokens / seconds).toLocaleString("en-US");
+  const retries = qualityRetries + transportRetries;
+  const parts = [
+    ...(tokensIn > 0 ? [`${rate(tokensIn)} tokens/s read, ${rate(tokensOut)} written`] : []),
+    ...(hosts === undefined ? [] : [hosts]),
+    ...(retries > 0 ? [`${retries} retries`] : []),
+    ...(repaired > 0 ? [`${repaired} repaired`] : []),
+    ...(fallback > 0 ? [`${fallback} fallback`] : []),
+  ];
   return parts.length > 0 ? parts.join(", ") : undefined;
 }

@@ -1,6 +1,7 @@
 import { Ollama, type ChatRequest } from "ollama";
 import type { Host } from "./hosts.js";
 import type { Reply } from "./ladder.js";
+import type { Token } from "./speaker.js";
 
 /** The client's request with the field that its types lack: without it a server cuts long prompts and says nothing. */
 export type StreamRequest = ChatRequest & { stream: true; truncate: boolean };
@@ -33,14 +34,22 @@ export function askCapabilities(host: Host, model: string, options: CallOptions)
   return call(host, options, async (client) => (await client.show({ model })).capabilities ?? []);
 }
 
+/** Loads a model into the memory of a server; without it the first answer waits for that. */
+export function loadModel(host: Host, request: { model: string; keep_alive: string | number; options: { num_ctx: number } }, options: CallOptions): Promise<void> {
+  return call(host, options, async (client) => void (await client.generate({ ...request, prompt: "", stream: false })));
+}
+
 /** One streamed answer. The connection is given up on every way out, so that the server stops working too. */
 export function chat(host: Host, request: StreamRequest, options: CallOptions): Promise<Omit<Reply, "transportRetries">> {
   return call(host, options, async (client) => {
     const stream = await client.chat(request);
-    const reply = { text: "", doneReason: "", tokensIn: 0, tokensOut: 0 };
+    const reply = { text: "", doneReason: "", tokensIn: 0, tokensOut: 0 }, tokens: Token[] = [];
     try {
       for await (const part of stream) {
         reply.text += part.message?.content ?? "";
+        for (const { token, logprob, top_logprobs } of part.logprobs ?? []) {
+          tokens.push({ text: token, alternatives: top_logprobs?.map(({ token: text, logprob: own }) => ({ text, logprob: own })) ?? [{ text: token, logprob }] });
+        }
         if (part.done) {
           reply.doneReason = part.done_reason ?? "";
           reply.tokensIn = part.prompt_eval_count ?? 0;
@@ -53,7 +62,7 @@ export function chat(host: Host, request: StreamRequest, options: CallOptions): 
     } finally {
       stream.abort();
     }
-    return reply;
+    return request.logprobs ? { ...reply, tokens } : reply;
   });
 }
 

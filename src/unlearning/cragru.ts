@@ -5,7 +5,7 @@ import { Breather, partOf, type RunOptions } from "../core/progress.js";
 import type { Prompt } from "../core/prompt.js";
 import type { Ranking } from "../core/ranking.js";
 import type { Dataset } from "../data/dataset.js";
-import { assertEvidence, type EvidenceReport } from "../data/guards.js";
+import { assertEvidence, assertSimilar, type EvidenceReport } from "../data/guards.js";
 import type { Backbone, FittedBackbone, ItemVectors } from "../backbone/backbone.js";
 import { itemKnn } from "../backbone/itemknn.js";
 import { listLength } from "../backbone/lists.js";
@@ -13,6 +13,7 @@ import { fitOnce } from "../backbone/memo.js";
 import { popularityBackbone } from "../backbone/popularity.js";
 import { clusterItems, type Categories } from "../retrieval/cluster.js";
 import type { HitRates, RetrievalContext, Retriever, Selector } from "../retrieval/retriever.js";
+import { SimilarUsers, type SimilarOptions } from "../retrieval/similar.js";
 import { catalogueVectors, itemTextVectors, type WordVectors } from "../retrieval/wordvectors.js";
 import { buildPrompts } from "../augmentation/prompt.js";
 import type { Template } from "../augmentation/templates.js";
@@ -53,6 +54,13 @@ export interface CragruOptions {
   kernels?: Kernels;
   /** Requests in flight at once (default: the generator's own). */
   concurrency?: number;
+  /**
+   * Weight of the backbone's opinion in the final order, 0 (the model alone, default) to 1 (the backbone alone). "tuned": chosen
+   * by {@link Cragru.tune} on validation rows; where the model does not beat the backbone there, it becomes 1.
+   */
+  blend?: number | "tuned";
+  /** Rows of similar users beside a short history: what the budget leaves free, at most `rows` (default: none). */
+  similar?: SimilarOptions;
 }
 
 /** Everything behind the lists of one call: for tables, journals and notebooks. */
@@ -73,6 +81,7 @@ interface Built {
   categories: Categories | undefined;
   itemVectors: ItemVectors | undefined;
   selector: Selector;
+  similar: SimilarUsers | undefined;
 }
 
 /**
@@ -82,7 +91,7 @@ interface Built {
  */
 export class Cragru extends RebuildingUnlearner<Built> {
   readonly name: string;
-  readonly options: Readonly<Required<Omit<CragruOptions, "clusters" | "template" | "kernels" | "concurrency">> & CragruOptions>;
+  readonly options: Readonly<Required<Omit<CragruOptions, "clusters" | "template" | "kernels" | "concurrency" | "similar">> & CragruOptions>;
   /**
    * Under `released`: evidence rows, over all prompts made so far, for which a guard of the strict protocol would have thrown.
    * Always zero under `strict`.
@@ -97,8 +106,8 @@ export class Cragru extends RebuildingUnlearner<Built> {
 
   constructor(options: CragruOptions) {
     super();
-    refuseUnknown("Cragru", options, ["backbone", "retriever", "generator", "candidates", "candidateSource", "mask", "onFailure", "clusters", "template", "seed", "kernels", "concurrency"]);
-    this.options = { candidates: 50, candidateSource: "full", mask: "remain", onFailure: "throw", seed: 2020, ...options };
+    refuseUnknown("Cragru", options, ["backbone", "retriever", "generator", "candidates", "candidateSource", "mask", "onFailure", "clusters", "template", "seed", "kernels", "concurrency", "blend", "similar"]);
+    this.options = { candidates: 50, candidateSource: "full", mask: "remain", onFailure: "throw", seed: 2020, blend: 0, ...options };
     const { candidates, candidateSource, mask, backbone, retriever, generator } = this.options;
     const parts: [string, unknown, string][] = [
       ["backbone", backbone?.fit, "bpr()"], ["retriever", retriever?.prepare, "attentionRetriever()"], ["generator", generator?.generate, "embedded()"],
@@ -119,6 +128,10 @@ export class Cragru extends RebuildingUnlearner<Built> {
       throw new ConfigError("CONFIG_MASK", `The mask "${String(mask)}" does not go with candidates from "${candidateSource}".`, {
         hint: 'Leave it out; mask: "full" exists to show how the frozen backbone\'s lists leak by absence.',
       });
+    }
+    const { blend: weight } = this.options;
+    if (weight !== "tuned" && !(weight >= 0 && weight <= 1)) {
+      throw new ConfigError("CONFIG_BLEND", `blend must be a number from 0 to 1 or "tuned", not ${String(weight)}.`);
     }
     this.frozen = fitOnce(backbone, { keep: 1 });
     this.name = `cragru (${retriever.name}, ${candidateSource} ${backbone.name}${mask === "full" ? ", full mask" : ""})`;
@@ -148,6 +161,7 @@ export class Cragru extends RebuildingUnlearner<Built> {
     for (const prompt of prompts) {
       await breather.pause();
       this.guard(held, prompt.user, prompt.evidence, prompt.candidates.map(({ item }) => item));
+      if (prompt.similar) assertSimilar({ user: prompt.user, similar: prompt.similar, split: held.split, forgotten: held.forgotten });
       if (this.made.get(prompt)?.aborted) {
         throw new ForgettingError("FORGET_STALE_PROMPT", `The prompt of user ${held.split.dataset.userId(prompt.user)} was made before the latest forget request.`, {
           hint: "Make the prompts again: prompts(users).",
@@ -210,7 +224,7 @@ export class Cragru extends RebuildingUnlearner<Built> {
     return lists;
   }
 
-  private async promptsFor({ built: { selector }, holdings, stale }: Current<Built>, lists: readonly Ranking[], options: RunOptions): Promise<Prompt[]> {
+  private async promptsFor({ built: { selector, similar: neighbours }, holdings, stale }: Current<Built>, lists: readonly Ranking[], options: RunOptions): Promise<Prompt[]> {
     const fresh = whileFresh(stale, options);
     const { split: { dataset }, history } = holdings;
     const candidates = lists.map((list) => ({
@@ -228,8 +242,18 @@ export class Cragru extends RebuildingUnlearner<Built> {
       this.violations.candidates += found.candidates;
       this.violations.forgotten += found.forgotten;
     }
-    const { template } = this.options;
-    const prompts = await buildPrompts({ dataset, candidates, evidence, ...(template ? { template } : {}) }, fresh);
+    const { template, similar: wanted, retriever } = this.options;
+    // Own rows come first; rows of similar users may take what the budget leaves.
+    const similar = neighbours && candidates.map(({ user }, at) =>
+      neighbours.rowsFor(user, { ...wanted, rows: Math.min(wanted?.rows ?? 20, Math.max(0, retriever.budget - evidence[at]!.length)) }));
+    for (const [at, { user }] of candidates.entries()) {
+      if (!similar) break;
+      await breather.pause();
+      const found = assertSimilar({ user, similar: similar[at]!, split: holdings.split, forgotten: holdings.forgotten });
+      this.violations.test += found.test;
+      this.violations.forgotten += found.forgotten;
+    }
+    const prompts = await buildPrompts({ dataset, candidates, evidence, ...(similar ? { similar } : {}), ...(template ? { template } : {}) }, fresh);
     stale.throwIfAborted();
     for (const prompt of prompts) this.made.set(prompt, stale);
     return prompts;
@@ -286,7 +310,12 @@ export class Cragru extends RebuildingUnlearner<Built> {
       seed, kernels, ratingScale: dataset.ratingScale, train: history,
       ...(categories ? { categories } : {}), ...(itemVectors ? { itemVectors } : {}), ...(hitRates ? { hitRates } : {}),
     };
-    return { model, popularity, categories, itemVectors, selector: await retriever.prepare(context, rest) };
+    return { model, popularity, categories, itemVectors, selector: await retriever.prepare(context, rest), similar: this.options.similar ? new SimilarUsers(history) : undefined };
+  }
+
+  /** Kept answers and the memory of servers. */
+  protected override purge(rows: Interactions): Promise<string[]> {
+    return this.options.generator.purge?.(rows) ?? Promise.resolve([]);
   }
 
   protected residuals({ model, itemVectors }: Built, { split, forgotten }: Holdings): string[] {

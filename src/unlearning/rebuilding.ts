@@ -1,5 +1,6 @@
 import { ConfigError, ForgettingError } from "../core/errors.js";
 import { fingerprintRows } from "../core/fingerprint.js";
+import type { Interactions } from "../core/interactions.js";
 import { unlessAborted, type RunOptions } from "../core/progress.js";
 import type { Ranking } from "../core/ranking.js";
 import type { Split } from "../data/split.js";
@@ -25,6 +26,8 @@ export abstract class RebuildingUnlearner<Built> implements Unlearner {
   private state: Current<Built> | undefined;
   private building: Promise<void> | undefined;
   private change = new AbortController();
+  /** Forgotten rows whose traces outside are not removed yet. */
+  private readonly unpurged: Interactions[] = [];
 
   abstract recommend(users: ArrayLike<number>, k: number, options?: RunOptions): Promise<Ranking[]>;
 
@@ -48,7 +51,11 @@ export abstract class RebuildingUnlearner<Built> implements Unlearner {
     const rows = holdings.locate(request);
     const located = performance.now();
     const remaining = rows.length > 0 ? holdings.without(rows) : holdings;
-    if (remaining !== holdings) this.hold(remaining);
+    if (remaining !== holdings) {
+      this.hold(remaining);
+      this.unpurged.push(rows);
+    }
+    const left = await this.purgeAll();
     const applied = performance.now();
     const { built } = await this.current(options);
     const rebuilt = performance.now();
@@ -57,10 +64,26 @@ export abstract class RebuildingUnlearner<Built> implements Unlearner {
       rows: rows.length,
       users: rows.presentUsers().length,
       seconds: { locate: (located - start) / 1000, apply: (applied - located) / 1000, rebuild: (rebuilt - applied) / 1000 },
-      residuals: remaining.forgotten.length > 0 ? this.residuals(built, remaining) : [],
+      residuals: [...(remaining.forgotten.length > 0 ? this.residuals(built, remaining) : []), ...left],
       before: fingerprintRows(holdings.mask),
       after: fingerprintRows(remaining.mask),
     };
+  }
+
+  /** Removes what is kept outside this object about rows that were forgotten: answers, prompts on servers. Returns what is left, in words. */
+  protected async purge(_rows: Interactions): Promise<string[]> {
+    return [];
+  }
+
+  /** A purge that failed is done again by the next request, also by an empty one. */
+  private async purgeAll(): Promise<string[]> {
+    const left = new Set<string>();
+    while (this.unpurged.length > 0) {
+      const [rows] = this.unpurged;
+      for (const residual of await this.purge(rows!)) left.add(residual);
+      this.unpurged.splice(this.unpurged.indexOf(rows!), 1);
+    }
+    return [...left];
   }
 
   /** The rows held now. @throws ConfigError before `learn`. */

@@ -2,13 +2,11 @@ import { existsSync } from "node:fs";
 import { rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { ConfigError, DataError, GenerationError } from "../../core/errors.js";
-import type { Prompt } from "../../core/prompt.js";
 import { assertEvidence } from "../../data/guards.js";
 import { chooseGenerator } from "../../generation/choose.js";
-import type { EngineInfo, GenerationCounts, Generator } from "../../generation/generator.js";
-import { record } from "../../generation/record.js";
-import { engineId, replay } from "../../generation/replay.js";
-import { eachEntry } from "../../generation/replayfile.js";
+import type { EngineInfo, GenerationCounts } from "../../generation/generator.js";
+import { journaled } from "../../generation/journal.js";
+import { engineId } from "../../generation/replay.js";
 import { generateAll } from "../../generation/schedule.js";
 import { rerank } from "../../unlearning/cragru.js";
 import { resolveConfig } from "../config.js";
@@ -122,18 +120,15 @@ async function recommendIn(options: RecommendStepOptions): Promise<RecommendStep
     await reopenStep(run, "recommend");
     const file = join(folder, "replies.jsonl");
     await adopt(join(folder, "replies.json"), file, identity, options.restart === true);
-    const present = await answeredPrompts(file);
-    const known = prompts.filter(({ promptHash }) => present.has(promptHash)).length;
+    const generator = journaled(choice.generator, file);
+    const known = await writing(file, () => generator.known(prompts, quiet));
     if (known > 0) note(`${known} of ${prompts.length} answers are there from an earlier run.`);
-
-    const live = record(choice.generator, file);
-    const generator = known > 0 ? resuming(live, replay(file), present, engine) : live;
     const { completions, counts } = await writing(file, () => generateAll(prompts, generator, {
       ...quiet, ...defined({ onProgress: options.onProgress, concurrency: config.concurrency }), onFailure: config.onFailure,
     })).catch((error: unknown) => {
       if (error instanceof GenerationError) note(`The answers so far are kept in ${file}: the same command goes on.`);
       throw error;
-    });
+    }).finally(() => generator.close());
     const byUser = new Map(completions.map((completion) => [completion.user, completion]));
     const rankings = Array.from(lists.values(), (list) => {
       const completion = byUser.get(list.user);
@@ -184,25 +179,4 @@ async function adopt(sourceFile: string, replies: string, identity: ReplySource,
   }
   await rm(replies, { force: true });
   await replaceFile(sourceFile, (partial) => writeJson(partial, identity));
-}
-
-/** Hashes of the prompts that have a whole line in replies.jsonl. @throws GenerationError on a line that is no answer. */
-async function answeredPrompts(file: string): Promise<Set<string>> {
-  const answered = new Set<string>();
-  if (existsSync(file)) await eachEntry(file, ({ promptHash }) => void answered.add(promptHash));
-  return answered;
-}
-
-/** Answers known prompts from the file and asks the engine for the others. */
-function resuming(live: Generator, stored: Generator, present: ReadonlySet<string>, engine: EngineInfo): Generator {
-  return {
-    name: live.name,
-    ...(live.concurrency === undefined ? {} : { concurrency: live.concurrency }),
-    ...(live.prepare ? { prepare: (prompts: readonly Prompt[]) => live.prepare!(prompts) } : {}),
-    describe: (options) => live.describe(options),
-    async generate(prompt, options) {
-      return present.has(prompt.promptHash) ? { ...(await stored.generate(prompt, options)), engine } : live.generate(prompt, options);
-    },
-    close: () => live.close(),
-  };
 }

@@ -5,7 +5,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { ConfigError } from "../../../src/core/errors.js";
 import { chooseGenerator } from "../../../src/generation/choose.js";
 import { embedded } from "../../../src/generation/embedded.js";
-import { record } from "../../../src/generation/record.js";
+import { journaled } from "../../../src/generation/journal.js";
 import { generateAll } from "../../../src/generation/schedule.js";
 import { OllamaServer } from "../../fixtures/ollama-server.js";
 import { makePrompts } from "../../fixtures/prompts.js";
@@ -41,7 +41,7 @@ describe("chooseGenerator", () => {
   it("takes a recorded file, or fails", async () => {
     const folder = await mkdtemp(join(tmpdir(), "cragru-choose-"));
     const file = join(folder, "a:b.jsonl");
-    await generateAll(await makePrompts(), record(embedded(), file));
+    await generateAll(await makePrompts(), journaled(embedded(), file));
     expect((await chooseGenerator(`replay:${file}`)).sentence).toContain("embedded (no LLM), replayed");
     await rm(folder, { recursive: true });
     await expect(chooseGenerator(`replay:${file}`)).rejects.toMatchObject({ code: "GENERATION_REPLAY_FILE" });

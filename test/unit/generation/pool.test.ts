@@ -27,7 +27,7 @@ describe("HostPool", () => {
 
   it("pauses a host after three losses in a row, for a while", async () => {
     let now = 0;
-    const pool = new HostPool([a, b], 5, () => now);
+    const pool = new HostPool([a, b], 5, { clock: () => now });
     const use = async (outcome: "ok" | "down", avoid = b): Promise<void> => pool.release(await pool.acquire(undefined, avoid), outcome);
     await use("down");
     await use("down");
@@ -40,7 +40,7 @@ describe("HostPool", () => {
     now = 15_001;
     expect(await pool.acquire()).toBe(a);
     // With all hosts paused, work goes on; the caller's pauses pace it.
-    const alone = new HostPool([a], 1, () => 0);
+    const alone = new HostPool([a], 1, { clock: () => 0 });
     for (let loss = 0; loss < 5; loss++) alone.release(await alone.acquire(), "down");
     expect(await alone.acquire()).toBe(a);
   });

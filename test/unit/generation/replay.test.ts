@@ -5,7 +5,7 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { Prompt } from "../../../src/core/prompt.js";
 import { embedded } from "../../../src/generation/embedded.js";
 import type { Completion, Generator } from "../../../src/generation/generator.js";
-import { entryOf, record } from "../../../src/generation/record.js";
+import { entryOf, journaled } from "../../../src/generation/journal.js";
 import { engineId, replay } from "../../../src/generation/replay.js";
 import { purgeReplies, type ReplayEntry } from "../../../src/generation/replayfile.js";
 import { generateAll } from "../../../src/generation/schedule.js";
@@ -35,7 +35,7 @@ const speaking = (label: string): Generator => ({
 
 describe("record and replay", () => {
   it("give the same completions again, marked as replayed", async () => {
-    const recorder = record(speaking("llm"), file);
+    const recorder = journaled(speaking("llm"), file);
     const first = await generateAll(prompts, recorder, { concurrency: 3 });
     await recorder.close();
     const again = await generateAll(prompts, replay(file));
@@ -50,7 +50,7 @@ describe("record and replay", () => {
   });
 
   it("writes one line an answer, for the owner alone", async () => {
-    await generateAll(prompts, record(embedded(), file));
+    await generateAll(prompts, journaled(embedded(), file));
     const entries = await lines();
     expect(entries.map(({ user, promptHash, evidence }) => ({ user, promptHash, evidence })))
       .toEqual(prompts.map(({ user, promptHash, evidence }) => ({ user, promptHash, evidence: [...evidence.items] })));
@@ -58,7 +58,7 @@ describe("record and replay", () => {
   });
 
   it("names user and hash of a missing answer", async () => {
-    await generateAll(prompts.slice(0, 2), record(embedded(), file));
+    await generateAll(prompts.slice(0, 2), journaled(embedded(), file));
     const generator = replay(file);
     expect((await generator.generate(prompts[1]!)).status).toBe("ok");
     await expect(generator.generate(prompts[4]!)).rejects.toMatchObject({
@@ -69,7 +69,7 @@ describe("record and replay", () => {
   });
 
   it("asks which engine when a file holds several", async () => {
-    for (const label of ["a", "b"]) await generateAll(prompts, record(speaking(label), file));
+    for (const label of ["a", "b"]) await generateAll(prompts, journaled(speaking(label), file));
     await expect(replay(file).describe()).rejects.toMatchObject({ code: "GENERATION_REPLAY_MIXED" });
     const id = engineId((await lines())[0]!.engine);
     const chosen = replay(file, { engine: id });
@@ -85,19 +85,19 @@ describe("record and replay", () => {
   });
 
   it("passes over a half-written last line, and writes on behind it", async () => {
-    await generateAll(prompts.slice(0, 2), record(embedded(), file));
+    await generateAll(prompts.slice(0, 2), journaled(embedded(), file));
     await appendFile(file, '{"promptHash":"abc","user":4,"rep');
     expect((await replay(file).generate(prompts[1]!)).status).toBe("ok");
-    await generateAll(prompts.slice(2, 4), record(embedded(), file));
+    await generateAll(prompts.slice(2, 4), journaled(embedded(), file));
     expect((await lines()).map(({ user }) => user)).toEqual([0, 1, 2, 3]);
     // The same for a torn line longer than one piece of the search.
     await appendFile(file, "x".repeat(200_000));
-    await generateAll(prompts.slice(4), record(embedded(), file));
+    await generateAll(prompts.slice(4), journaled(embedded(), file));
     expect((await lines()).map(({ user }) => user)).toEqual([0, 1, 2, 3, 4, 5]);
   });
 
   it("names the line that cannot be read, and shows nothing of it", async () => {
-    await generateAll(prompts.slice(0, 2), record(embedded(), file));
+    await generateAll(prompts.slice(0, 2), journaled(embedded(), file));
     const good = await readFile(file, "utf8");
     for (const bad of ["secret words", "null", "[]", '{"promptHash":"x"}', good.split("\n")[0]!.replace(/"scores":\[/, '"scores":[null,')]) {
       await writeFile(file, `${good}${bad}\n${good}`);
@@ -120,7 +120,7 @@ describe("record and replay", () => {
 
   it("fails an answer that cannot be stored, and goes on when it can", async () => {
     const blocked = join(folder, "later", "replies.jsonl");
-    const recorder = record(embedded(), blocked);
+    const recorder = journaled(embedded(), blocked);
     await expect(recorder.generate(prompts[0]!)).rejects.toThrow(/ENOENT/);
     await expect(recorder.generate(prompts[1]!)).rejects.toThrow(/ENOENT/);
     await writeFile(join(folder, "x"), "");
@@ -128,23 +128,23 @@ describe("record and replay", () => {
     await mkdir(join(folder, "later"));
     expect((await recorder.generate(prompts[2]!)).status).toBe("ok");
     expect((await readFile(blocked, "utf8")).split("\n").length).toBe(2);
-    const unreadable = record(embedded(), folder);
+    const unreadable = journaled(embedded(), folder);
     await expect(unreadable.generate(prompts[0]!)).rejects.toThrow();
   });
 
   it("keeps a generator's preparation and width", () => {
     const seen: number[] = [];
     const wide: Generator = { ...embedded(), concurrency: 7, prepare: (all) => { seen.push(all.length); } };
-    const recorder = record(wide, file);
+    const recorder = journaled(wide, file);
     recorder.prepare!(prompts);
     expect([recorder.concurrency, ...seen]).toEqual([7, 6]);
-    expect(record({ ...embedded(), concurrency: undefined as never, name: "n" } as Generator, file).concurrency).toBeUndefined();
+    expect(journaled({ ...embedded(), concurrency: undefined as never, name: "n" } as Generator, file).concurrency).toBeUndefined();
   });
 });
 
 describe("purgeReplies", () => {
   beforeEach(async () => {
-    await generateAll(prompts, record(embedded(), file));
+    await generateAll(prompts, journaled(embedded(), file));
   });
 
   it("leaves no entry made from a forgotten row", async () => {
