@@ -1,4 +1,6 @@
 import { InvalidArgumentError, Option, type Command } from "commander";
+import { COMBINATIONS, type Combination } from "../generation/combine.js";
+import { SCORING_MODES, type ScoringMode } from "../generation/speaker.js";
 import { DEVICE_NAMES, type DeviceName } from "../native/load.js";
 import type { SyntheticOptions } from "../data/synthetic.js";
 import { defined } from "../experiment/defined.js";
@@ -56,6 +58,45 @@ export function kernels(command: Command): Command {
   return command
     .addOption(new Option("--device <name>", "kernels to use (CRAGRU_DEVICE)").choices(DEVICE_NAMES))
     .option("--threads <n>", "threads of the native core (CRAGRU_THREADS); results do not depend on it", whole);
+}
+
+/** Options of the verbs that ask a generator. */
+export interface SpeakingFlags {
+  generator?: string;
+  host?: string;
+  mode?: ScoringMode;
+  permutations?: number;
+  combine?: Combination;
+  blend?: number | "tuned";
+  onFailure?: "throw" | "backbone";
+  concurrency?: number;
+}
+
+/** Adds who scores the candidates, and how. */
+export function speaking(command: Command): Command {
+  return command
+    .option("--generator <spec>", "embedded (default, no LLM), ollama:<model>, auto, replay:<file> or copycat (leak probe)")
+    .option("--host <addresses>", "Ollama servers, with commas between them (default OLLAMA_HOST)")
+    .addOption(new Option("--mode <mode>", "how answers become scores (default: expected where the server reports probabilities)").choices(SCORING_MODES))
+    .option("--permutations <n>", "passes over each user, each with another order of the candidates (default 1)", whole)
+    .addOption(new Option("--combine <how>", "how passes become one score (default mean)").choices(COMBINATIONS))
+    .option("--blend <weight>", "weight of the backbone's opinion, 0 (default) to 1, or tuned (on validation rows)", weight)
+    .addOption(new Option("--on-failure <choice>", "what a failed answer becomes: an error (default), or the backbone's order, counted")
+      .choices(["throw", "backbone"]))
+    .option("--concurrency <n>", "requests in flight at each server at once", whole);
+}
+
+/** A weight or the word "tuned". @throws InvalidArgumentError */
+function weight(text: string): number | "tuned" {
+  const value = Number(text);
+  if (text === "tuned") return text;
+  if (text.trim() === "" || !(value >= 0 && value <= 1)) throw new InvalidArgumentError('It must be a number from 0 to 1, or "tuned".');
+  return value;
+}
+
+/** The flags of {@link speaking} as options. */
+export function speakingOf({ generator, host, mode, permutations, combine, blend, onFailure, concurrency }: SpeakingFlags): Partial<Required<SpeakingFlags>> {
+  return defined({ generator, host, mode, permutations, combine, blend, onFailure, concurrency });
 }
 
 /** Adds the folder that the five steps share. */

@@ -14,6 +14,7 @@ interface Flags extends CommonOptions, KernelFlags {
   candidateSource?: CandidateSource;
   candidates?: number;
   history?: number;
+  similar?: number;
   users?: number;
   profile?: ProfileChoice;
 }
@@ -29,13 +30,14 @@ export function addPrompt(program: Command, streams: Streams): void {
       "what the candidates' model saw: full (frozen, the paper; default), remain (fitted on D_r), popularity").choices(CANDIDATE_SOURCES))
     .option("--candidates <n>", "candidates in a prompt (default 50)", whole)
     .option("--history <n>", "rows of history in a prompt, at most (default 100; invented data 20)", whole)
+    .option("--similar <rows>", "rows of similar users beside a short history, at most (default 0)", whole)
     .option("--users <n>", "users to write prompts for, 0 for all (default 1000)", whole)
     .addOption(new Option("--profile <choice>", "print the user's profile (default auto: where the data has profiles)").choices(["auto", "on", "off"]));
   common(kernels(runFolder(command)), "cragru prompt --backbone lightgcn --retriever attention --candidates 50", "cragru prompt --candidate-source remain");
   command.action(async (flags: Flags) => {
-    const { run, backbone, retriever, candidateSource, candidates, history, users, profile, device, threads } = flags;
+    const { run, backbone, retriever, candidateSource, candidates, history, similar, users, profile, device, threads } = flags;
     await execute(streams, flags, (context) => prompt({
-      run, ...defined({ backbone, retriever, candidateSource, candidates, history, users, profile, device, threads }), ...context,
+      run, ...defined({ backbone, retriever, candidateSource, candidates, history, similar, users, profile, device, threads }), ...context,
     }));
   });
 }

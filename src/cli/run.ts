@@ -6,9 +6,9 @@ import type { Protocol } from "../data/split.js";
 import type { CandidateSource } from "../unlearning/cragru.js";
 import { defined } from "../experiment/defined.js";
 import { execute, type Streams } from "./execute.js";
-import { common, folder, kernels, list, share, synthetic, syntheticOf, whole, type CommonOptions, type KernelFlags, type SyntheticFlags } from "./options.js";
+import { common, folder, kernels, list, share, speaking, speakingOf, synthetic, syntheticOf, whole, type CommonOptions, type KernelFlags, type SpeakingFlags, type SyntheticFlags } from "./options.js";
 
-interface Flags extends CommonOptions, KernelFlags, SyntheticFlags {
+interface Flags extends CommonOptions, KernelFlags, SpeakingFlags, SyntheticFlags {
   dataset?: string;
   protocol?: Protocol;
   forget?: number;
@@ -16,14 +16,11 @@ interface Flags extends CommonOptions, KernelFlags, SyntheticFlags {
   backbones?: BackboneName[];
   retrievers?: RetrieverName[];
   candidateSources?: CandidateSource[];
-  generator?: string;
-  host?: string;
   candidates?: number;
   history?: number;
   clusters?: number;
   users?: number;
-  onFailure?: "throw" | "backbone";
-  concurrency?: number;
+  similar?: number;
   results: string;
   seed?: number;
 }
@@ -45,28 +42,24 @@ export function addRun(program: Command, streams: Streams): void {
     .option("--backbones <names>", "bpr,lightgcn", list)
     .option("--retrievers <names>", "attention,preference,diversity,random,recent,none (default) or attention-trained", list)
     .option("--candidate-sources <names>", "full,remain,popularity", list)
-    .option("--generator <spec>", "embedded (default, no LLM), ollama:<model>, auto, replay:<file> or copycat (leak probe)")
-    .option("--host <address>", "Ollama server (default OLLAMA_HOST)")
     .option("--candidates <n>", "candidates in a prompt (default 50)", whole)
     .option("--history <n>", "rows of history in a prompt, at most (default 100; invented data 20)", whole)
     .option("--clusters <n>", "item categories (default 5)", whole)
     .option("--users <n>", "users to evaluate, 0 for all (default 1000)", whole)
-    .addOption(new Option("--on-failure <choice>", "what a failed answer becomes: an error (default), or the backbone's order, counted")
-      .choices(["throw", "backbone"]))
-    .option("--concurrency <n>", "requests in flight at once", whole)
+    .option("--similar <rows>", "rows of similar users beside a short history, at most (default 0)", whole)
     .option("--results <folder>", "folder of all results", folder, "results")
     .option("--seed <n>", "seed of every draw (default 2020)", whole);
-  common(kernels(synthetic(command)), "cragru run quick", "cragru run quick --dataset ml-100k --unit users", "cragru run table-1");
+  common(kernels(synthetic(speaking(command))), "cragru run quick", "cragru run quick --dataset ml-100k --unit users", "cragru run table-1");
   command.action(async (preset: string, flags: Flags) => {
-    const { dataset, protocol, unit, backbones, retrievers, candidateSources, generator, host, candidates, history, clusters, users } = flags;
-    const { onFailure, concurrency, results, device, threads, seed, forget: ratio } = flags;
+    const { dataset, protocol, unit, backbones, retrievers, candidateSources, candidates, history, clusters, users } = flags;
+    const { similar, results, device, threads, seed, forget: ratio } = flags;
     const forget = unit === undefined && ratio === undefined ? undefined
       : { unit: unit ?? (protocol === "released" ? "users" : "interactions"), ratio: ratio ?? 0.1 };
     await execute(streams, flags, (context) => run(preset, {
       results, ...defined({
-        dataset, protocol, forget, backbones, retrievers, candidateSources, generator, host, candidates, history, clusters, users,
-        onFailure, concurrency, device, threads, seed,
-      }), ...syntheticOf(flags), ...context,
+        dataset, protocol, forget, backbones, retrievers, candidateSources, candidates, history, clusters, users,
+        similar, device, threads, seed,
+      }), ...speakingOf(flags), ...syntheticOf(flags), ...context,
     }));
   });
 }

@@ -3,7 +3,11 @@ import { ConfigError } from "../core/errors.js";
 import type { Protocol } from "../data/split.js";
 import { DATASET_NAMES } from "../data/load.js";
 import type { SyntheticOptions } from "../data/synthetic.js";
+import { COMBINATIONS, type Combination } from "../generation/combine.js";
+import { SCORING_MODES, type ScoringMode } from "../generation/speaker.js";
 import { DEVICE_NAMES, type DeviceName, type LoadOptions } from "../native/load.js";
+import type { OllamaOptions } from "../generation/ollama.js";
+import { defined } from "./defined.js";
 import { CANDIDATE_SOURCES, type CandidateSource } from "../unlearning/cragru.js";
 
 export const BACKBONE_NAMES = ["bpr", "lightgcn"] as const;
@@ -34,6 +38,15 @@ export interface RunConfig {
   generator: string;
   /** Ollama server, for example "http://127.0.0.1:11434"; undefined: OLLAMA_HOST. */
   host: string | undefined;
+  /** How a language model gives scores; undefined: "expected" where it reports probabilities, else "listwise". */
+  mode: ScoringMode | undefined;
+  /** Passes over each user, each with another order of the candidates. */
+  permutations: number;
+  combine: Combination;
+  /** Weight of the backbone's opinion in the final order, or "tuned" on validation rows. */
+  blend: number | "tuned";
+  /** Rows of similar users beside a short history, at most; 0: none. */
+  similar: number;
   /** Candidates in a prompt, K of Eq. 1. */
   candidates: number;
   /** History budget B: rows of history in a prompt, at most. */
@@ -54,7 +67,7 @@ export interface RunConfig {
 export const DEFAULT_CONFIG: Readonly<RunConfig> = {
   dataset: "synthetic", synthetic: {}, protocol: "strict", forget: { unit: "interactions", ratio: 0.1 }, seed: 2020,
   backbones: ["bpr", "lightgcn"], retrievers: ["attention", "preference", "diversity", "random", "recent", "none"], candidateSources: ["full", "remain", "popularity"],
-  generator: "embedded", host: undefined, candidates: 50, history: defaultHistory("synthetic"), clusters: 5, users: 1000, onFailure: "throw",
+  generator: "embedded", host: undefined, mode: undefined, permutations: 1, combine: "mean", blend: 0, similar: 0, candidates: 50, history: defaultHistory("synthetic"), clusters: 5, users: 1000, onFailure: "throw",
   concurrency: undefined, device: "auto", threads: undefined,
 };
 
@@ -105,6 +118,11 @@ function check(config: RunConfig): void {
   if (!/^(auto|embedded|copycat|ollama:\S+|replay:.+)$/.test(config.generator)) {
     refuse("generator", config.generator, "auto, embedded, copycat, ollama:<model> (for example ollama:llama3.1:8b) or replay:<file>");
   }
+  if (config.mode !== undefined) oneOf("mode", config.mode, SCORING_MODES);
+  whole("permutations", config.permutations, 1, 64);
+  oneOf("combine", config.combine, COMBINATIONS);
+  if (config.blend !== "tuned" && !(config.blend >= 0 && config.blend <= 1)) refuse("blend", config.blend, 'a number from 0 (the model alone) to 1 (the backbone alone), or "tuned"');
+  whole("similar", config.similar, 0, 10_000);
   whole("candidates", config.candidates, 1, 1000);
   whole("history", config.history, 1, 10_000);
   whole("clusters", config.clusters, 1, 100);
@@ -123,6 +141,11 @@ function check(config: RunConfig): void {
       hint: "Sizes can be chosen for the invented data alone: leave them out, or choose the data set synthetic.",
     });
   }
+}
+
+/** What the engines are asked for. */
+export function speakingOf({ seed, host, concurrency, mode, permutations, combine }: Pick<RunConfig, "seed" | "host" | "concurrency" | "mode" | "permutations" | "combine">): Omit<OllamaOptions, "model"> {
+  return { seed, permutations, combine, ...defined({ host, concurrency, mode }) };
 }
 
 /** Flags of the command line, where they differ from the option's name. */

@@ -6,6 +6,7 @@ import { partOf, type RunOptions } from "../core/progress.js";
 import { serveMask } from "../data/masks.js";
 import type { Split } from "../data/split.js";
 import { engineId } from "../generation/replay.js";
+import { biasOf } from "../generation/schedule.js";
 import type { EngineInfo, Generator } from "../generation/generator.js";
 import type { Kernels } from "../native/kernels.js";
 import { Cragru, type CandidateSource } from "../unlearning/cragru.js";
@@ -93,13 +94,14 @@ export function cragruPlan(workshop: Workshop, backbone: SharedBackbone, retriev
       retriever: { name: retriever.name, budget: retriever.budget, options: retriever.options },
       candidateSource: source, candidates: config.candidates, clusters: config.clusters, onFailure: config.onFailure,
       generator: generator.name, engine: engineId(engine), face: kernels.face,
+      ...(config.blend === 0 ? {} : { blend: config.blend }), ...(config.similar === 0 ? {} : { similar: config.similar }),
     },
     engine,
     async produce(options) {
       const { split, users, depth } = bench;
       const { receipt, seconds } = await learnAndForget(bench, method, backbone.borrowedSeconds, partOf(options, 0, 2, "prepare"));
       const serving = clock();
-      const { rankings, prompts, completions, withoutHistory } = await method.answer(users, depth, partOf(options, 1, 2, "serve"));
+      const { rankings, prompts, completions, blend, withoutHistory } = await method.answer(users, depth, partOf(options, 1, 2, "serve"));
       const violations = split.protocol === "released" ? { violations: method.violations } : {};
       return {
         rankings, receipts: [receipt], completions, withoutHistory: withoutHistory.length,
@@ -107,7 +109,8 @@ export function cragruPlan(workshop: Workshop, backbone: SharedBackbone, retriev
         details: {
           retrieval: method.retrieval,
           categories: method.categories ? { names: method.categories.names, hash: method.categories.hash } : undefined,
-          template: prompts[0]?.templateHash, prompts: prompts.length, ...violations,
+          template: prompts[0]?.templateHash, prompts: prompts.length, ...violations, ...biasOf(completions),
+          ...(config.blend === 0 ? {} : { blend: config.blend === "tuned" ? await method.tune() : blend }),
           tokensEstimated: prompts.reduce((sum, prompt) => sum + prompt.tokenEstimate, 0), fit: method.model?.report,
         },
       };
@@ -130,7 +133,8 @@ export function cragruOf(
   const { config } = bench;
   return new Cragru({
     backbone, retriever: retrieverOf(retriever, config.history, config.protocol), generator, candidates: config.candidates, candidateSource: source,
-    onFailure: config.onFailure, clusters: { k: config.clusters }, seed: config.seed, kernels, ...defined({ concurrency: config.concurrency }),
+    onFailure: config.onFailure, clusters: { k: config.clusters }, seed: config.seed, kernels, blend: config.blend,
+    ...(config.similar > 0 ? { similar: { rows: config.similar } } : {}), ...defined({ concurrency: config.concurrency }),
   });
 }
 

@@ -10,7 +10,7 @@ import { statistics, type DatasetStatistics } from "../data/statistics.js";
 import { chooseGenerator } from "../generation/choose.js";
 import { engineId } from "../generation/replay.js";
 import { describeNative, loadKernels } from "../native/load.js";
-import { nativeOptions, resolveConfig, type RunConfig } from "./config.js";
+import { nativeOptions, resolveConfig, speakingOf, type RunConfig } from "./config.js";
 import { defined } from "./defined.js";
 import { readJson, writeFolder, writeJson } from "./draft.js";
 import { chooseExample, makeExample, type Example } from "./example.js";
@@ -64,7 +64,7 @@ export async function run(preset = "quick", options: ExperimentOptions = {}): Pr
     throw new DataError("DATA_NO_TEST", `No user of ${dataset.name} has a test row.`, { hint: "Users need five rows or more." });
   }
   const choice = await chooseGenerator(config.generator, {
-    ...defined({ signal }), ollama: { seed: config.seed, ...defined({ host: config.host, concurrency: config.concurrency }) },
+    ...defined({ signal }), ollama: speakingOf(config),
   });
   note(choice.sentence);
   const bench: Bench = {

@@ -1,4 +1,4 @@
-import { open, stat, type FileHandle } from "node:fs/promises";
+import { appendFile, open, stat } from "node:fs/promises";
 import { fingerprint } from "../core/fingerprint.js";
 import type { Interactions } from "../core/interactions.js";
 import type { RunOptions } from "../core/progress.js";
@@ -37,7 +37,6 @@ class Journal implements Journaled {
   readonly prepare?: (prompts: readonly Prompt[]) => void;
   /** Undefined until the file was read, and after a purge. */
   private places: Map<string, Place> | undefined;
-  private handle: FileHandle | undefined;
   private end = 0;
   /** Writes, purges and reads follow each other. */
   private tail: Promise<unknown> = Promise.resolve();
@@ -80,7 +79,6 @@ class Journal implements Journaled {
   async purge(rows: Interactions): Promise<string[]> {
     this.purges.push(rows);
     await this.next(async () => {
-      await this.shut();
       if ((await sizeOf(this.file)) === undefined) return;
       await purgeReplies(this.file, { rows, users: rows.presentUsers() });
       this.places = undefined;
@@ -93,7 +91,7 @@ class Journal implements Journaled {
   }
 
   async close(): Promise<void> {
-    await this.next(() => this.shut());
+    await this.tail;
     await this.inner.close();
   }
 
@@ -123,11 +121,9 @@ class Journal implements Journaled {
     const places = await this.index();
     const line = Buffer.from(`${JSON.stringify(entry)}\n`);
     try {
-      this.handle ??= await open(this.file, "a+", 0o600);
-      await this.handle.appendFile(line);
+      await appendFile(this.file, line, { mode: 0o600 });
     } catch (error) {
       // What a failed write left of its line must not stand before the next one.
-      await this.shut();
       await removeTornLine(this.file).catch(() => undefined);
       throw error;
     }
@@ -136,15 +132,13 @@ class Journal implements Journaled {
   }
 
   private async read({ at, bytes }: Place): Promise<ReplayEntry> {
-    this.handle ??= await open(this.file, "a+", 0o600);
-    const { buffer, bytesRead } = await this.handle.read(Buffer.alloc(bytes), 0, bytes, at);
-    return readEntry(buffer.toString("utf8", 0, bytesRead - 1), this.file, undefined);
-  }
-
-  private async shut(): Promise<void> {
-    const { handle } = this;
-    this.handle = undefined;
-    await handle?.close();
+    const handle = await open(this.file, "r");
+    try {
+      const { buffer, bytesRead } = await handle.read(Buffer.alloc(bytes), 0, bytes, at);
+      return readEntry(buffer.toString("utf8", 0, bytesRead - 1), this.file, undefined);
+    } finally {
+      await handle.close();
+    }
   }
 
   private next<T>(work: () => Promise<T>): Promise<T> {

@@ -6,7 +6,7 @@ import { COMBINATIONS, type Combination } from "./combine.js";
 import { answerLimit } from "./contract.js";
 import { GenerationFailure } from "./failures.js";
 import type { Completion, EngineInfo, Generator } from "./generator.js";
-import { normaliseHost, parseHosts } from "./hosts.js";
+import { parseHosts } from "./hosts.js";
 import { RETRY_TEMPERATURE } from "./ladder.js";
 import { speak } from "./modes.js";
 import { describeLoad, OllamaHosts, type Served } from "./ollamahosts.js";
@@ -17,7 +17,7 @@ import { isKnownVersion, isTestServer } from "./versions.js";
 export interface OllamaOptions {
   /** As `ollama list` prints it, for example "llama3.1:8b"; without a tag it means ":latest". */
   model: string;
-  /** One server, in any spelling of OLLAMA_HOST. Default: OLLAMA_HOST, else http://127.0.0.1:11434. */
+  /** One server in any spelling of OLLAMA_HOST, or several with commas. Default: OLLAMA_HOST, else http://127.0.0.1:11434. */
   host?: string;
   /** Several servers; all must hold the same model file. Those that are away are asked again later. */
   hosts?: readonly string[];
@@ -83,7 +83,7 @@ class OllamaGenerator implements Generator {
     inRange("qualityRetries", qualityRetries, 0, 2, true);
     checkSpeaking(this.options);
     if (numCtx !== undefined) inRange("numCtx", numCtx, 256, 1 << 22, true);
-    const servers = hosts ? parseHosts(hosts.join(",")) : host ? [normaliseHost(host)] : parseHosts(process.env["OLLAMA_HOST"]);
+    const servers = hosts ? parseHosts(hosts.join(",")) : parseHosts(host ?? process.env["OLLAMA_HOST"]);
     this.fleet = new OllamaHosts(servers, { model, timeoutSeconds, keepAlive, concurrency });
     this.jitter = new KeyedRandom(seed, "retry");
     this.concurrency = servers.length * concurrency;
@@ -131,6 +131,10 @@ class OllamaGenerator implements Generator {
 
   hostLoad(): string | undefined {
     return describeLoad(this.fleet);
+  }
+
+  async purge(): Promise<string[]> {
+    return (await this.fleet.unload()).map((host) => `${host} could not be told to unload ${this.options.model}: its memory may hold prompts it read last`);
   }
 
   async close(): Promise<void> {

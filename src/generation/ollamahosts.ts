@@ -82,6 +82,14 @@ export class OllamaHosts {
     await known.loading;
   }
 
+  /** Unloads the model everywhere: its slots keep the prompts they read last. Returns the servers that could not be reached. */
+  async unload(): Promise<string[]> {
+    this.warm.clear();
+    const timeoutSeconds = Math.min(CONNECT_SECONDS, this.options.timeoutSeconds);
+    const done = await Promise.allSettled(this.hosts.map((host) => loadModel(host, { model: this.options.model, keep_alive: 0 }, { timeoutSeconds })));
+    return this.hosts.filter((_, at) => done[at]!.status === "rejected").map(({ url }) => url);
+  }
+
   /** A server went away: what it had loaded is gone. */
   forget(host: Host): void {
     this.warm.delete(host);

@@ -129,7 +129,7 @@ export class HostPool {
     const usable = awake.length > 0 || present.length < this.slots.length ? awake : present;
     const others = usable.filter(({ host }) => host !== avoid);
     const free = (others.length > 0 ? others : usable).filter(({ busy }) => busy < this.width);
-    return free.sort((a, b) => a.busy - b.busy || a.answered - b.answered)[0];
+    return free.sort((a, b) => a.busy - b.busy)[0];
   }
 
   private turn(signal: AbortSignal | undefined): Promise<void> {

@@ -34,8 +34,8 @@ export function askCapabilities(host: Host, model: string, options: CallOptions)
   return call(host, options, async (client) => (await client.show({ model })).capabilities ?? []);
 }
 
-/** Loads a model into the memory of a server; without it the first answer waits for that. */
-export function loadModel(host: Host, request: { model: string; keep_alive: string | number; options: { num_ctx: number } }, options: CallOptions): Promise<void> {
+/** Loads a model into the memory of a server, which the first answer would wait for; `keep_alive` 0 takes it out again. */
+export function loadModel(host: Host, request: { model: string; keep_alive: string | number; options?: { num_ctx: number } }, options: CallOptions): Promise<void> {
   return call(host, options, async (client) => void (await client.generate({ ...request, prompt: "", stream: false })));
 }
 

@@ -1,11 +1,12 @@
 import { ConfigError, ForgettingError } from "../core/errors.js";
-import type { Interactions } from "../core/interactions.js";
+import { Interactions } from "../core/interactions.js";
 import { refuseUnknown } from "../core/options.js";
 import { Breather, partOf, type RunOptions } from "../core/progress.js";
 import type { Prompt } from "../core/prompt.js";
 import type { Ranking } from "../core/ranking.js";
+import { KeyedRandom, smallestKeys } from "../core/rng.js";
 import type { Dataset } from "../data/dataset.js";
-import { assertEvidence, assertSimilar, type EvidenceReport } from "../data/guards.js";
+import { assertEvidence, assertSimilar, type EvidenceReport, type SplitSets } from "../data/guards.js";
 import type { Backbone, FittedBackbone, ItemVectors } from "../backbone/backbone.js";
 import { itemKnn } from "../backbone/itemknn.js";
 import { listLength } from "../backbone/lists.js";
@@ -17,10 +18,12 @@ import { SimilarUsers, type SimilarOptions } from "../retrieval/similar.js";
 import { catalogueVectors, itemTextVectors, type WordVectors } from "../retrieval/wordvectors.js";
 import { buildPrompts } from "../augmentation/prompt.js";
 import type { Template } from "../augmentation/templates.js";
+import { blend } from "../generation/blend.js";
 import type { Completion, Generator } from "../generation/generator.js";
 import { generateAll, type GenerateAllOptions } from "../generation/schedule.js";
 import type { Kernels } from "../native/kernels.js";
 import { loadKernels } from "../native/load.js";
+import { chooseBlend, type Tuning } from "./blending.js";
 import type { Holdings } from "./holdings.js";
 import { measureHitRates } from "./hitrates.js";
 import { RebuildingUnlearner, whileFresh, type Current } from "./rebuilding.js";
@@ -69,10 +72,16 @@ export interface Answers {
   rankings: Ranking[];
   /** One for each user who still has a history. */
   prompts: Prompt[];
+  /** The model's own answers, before any blend. */
   completions: Completion[];
+  /** Weight of the backbone in the lists. */
+  blend: number;
   /** Users without a remaining train row (valid rows are no history): they get the popularity list of D_r and no prompt. */
   withoutHistory: number[];
 }
+
+/** Users whose validation rows tune a blend: at a second each, minutes with a language model. */
+const TUNING_USERS = 200;
 
 /** Everything that is rebuilt from the held rows after each request. */
 interface Built {
@@ -103,6 +112,7 @@ export class Cragru extends RebuildingUnlearner<Built> {
   private clusters: { dataset: Dataset; categories: Categories } | undefined;
   /** When each prompt of ours goes stale: also its candidates may stem from a model that saw what is forgotten since. */
   private readonly made = new WeakMap<Prompt, AbortSignal>();
+  private tuning: { stale: AbortSignal; found: Promise<Tuning> } | undefined;
 
   constructor(options: CragruOptions) {
     super();
@@ -194,13 +204,47 @@ export class Cragru extends RebuildingUnlearner<Built> {
     const lists = await this.lists(current, present, Math.max(length, this.options.candidates), options);
     const prompts = await this.promptsFor(current, lists, partOf(options, 1, 4, "prompts"));
     const completions = await this.rank(prompts, partOf(options, 2, 4, "generation"));
-    const ranked = new Map(lists.map((list, at) => [list.user, rerank(list, completions[at]!, length)]));
+    const weight = this.options.blend === "tuned" ? (await this.tune(options)).alpha : this.options.blend;
+    const ranked = new Map(lists.map((list, at) => [list.user, rerank(list, blend(completions[at]!, prompts[at]!.candidates, weight), length)]));
     const withoutHistory = all.filter((user) => !ranked.has(user));
     const serve = { ...whileFresh(stale, options), mask: this.maskOf(holdings) };
     for (const list of await popularity.recommend(withoutHistory, length, serve)) ranked.set(list.user, list);
     stale.throwIfAborted();
     options.onProgress?.(4, 4, "lists");
-    return { rankings: all.map((user) => ranked.get(user)!), prompts, completions, withoutHistory };
+    return { rankings: all.map((user) => ranked.get(user)!), prompts, completions, blend: weight, withoutHistory };
+  }
+
+  /**
+   * Chooses the weight of the backbone's opinion on validation rows of D_r (blending.ts), for `blend: "tuned"`; test rows are
+   * never read. The generator is asked for the `users` given (default: 200, a keyed draw). Done once for the rows held: a forget
+   * request makes it stale, for the weight owes something to them.
+   */
+  async tune(options: RunOptions & { users?: ArrayLike<number> } = {}): Promise<Tuning> {
+    const current = await this.current(options);
+    const { stale } = current;
+    if (this.tuning?.stale === stale && options.users === undefined) return this.tuning.found;
+    const found = this.tuneOn(current, options);
+    const tuning = { stale, found };
+    this.tuning = tuning;
+    found.catch(() => { if (this.tuning === tuning) this.tuning = undefined; });
+    return found;
+  }
+
+  private async tuneOn(current: Current<Built>, { users, ...options }: RunOptions & { users?: ArrayLike<number> }): Promise<Tuning> {
+    const { holdings: { split, train, valid, history }, built, stale } = current;
+    const draw = new KeyedRandom(this.options.seed, "sample/user");
+    const able = Array.from(valid.presentUsers()).filter((user) => history.countOf(user) > 0);
+    const sample = users ? Array.from(users).filter((user) => valid.countOf(user) > 0 && history.countOf(user) > 0)
+      : Array.from(smallestKeys(able.map((user) => draw.key(user)), TUNING_USERS), (at) => able[at]!).sort((a, b) => a - b);
+    const lists = await built.model.recommend(sample, this.options.candidates, { ...whileFresh(stale, options), mask: train });
+    // Here validation rows are what is to be found: they may be candidates, as nowhere else.
+    const sets = { ...setsOf(split), valid: Interactions.empty(split.dataset) };
+    const prompts = await this.promptsFor(current, lists, options, sets);
+    const { generator, concurrency, onFailure } = this.options;
+    const { completions } = await generateAll(prompts, generator, {
+      ...partOf(options, 0, 1, "tuning on validation rows"), ...whileFresh(stale, options), onFailure, ...(concurrency === undefined ? {} : { concurrency }),
+    });
+    return chooseBlend(prompts, completions, valid);
   }
 
   /** Item categories in use; undefined when the retriever needs none. */
@@ -224,7 +268,7 @@ export class Cragru extends RebuildingUnlearner<Built> {
     return lists;
   }
 
-  private async promptsFor({ built: { selector, similar: neighbours }, holdings, stale }: Current<Built>, lists: readonly Ranking[], options: RunOptions): Promise<Prompt[]> {
+  private async promptsFor({ built: { selector, similar: neighbours }, holdings, stale }: Current<Built>, lists: readonly Ranking[], options: RunOptions, sets: SplitSets = holdings.split): Promise<Prompt[]> {
     const fresh = whileFresh(stale, options);
     const { split: { dataset }, history } = holdings;
     const candidates = lists.map((list) => ({
@@ -237,7 +281,7 @@ export class Cragru extends RebuildingUnlearner<Built> {
     const breather = new Breather(fresh.signal);
     for (const [at, { user, items }] of candidates.entries()) {
       await breather.pause();
-      const found = this.guard(holdings, user, evidence[at]!, items);
+      const found = assertEvidence({ user, evidence: evidence[at]!, candidates: items, split: sets, forgotten: holdings.forgotten });
       this.violations.test += found.test;
       this.violations.candidates += found.candidates;
       this.violations.forgotten += found.forgotten;
@@ -335,6 +379,10 @@ export class Cragru extends RebuildingUnlearner<Built> {
     if (split.protocol === "released") found.push("protocol released: forgotten rows stay in the mask, in M and in the backbone, as the authors coded it");
     return found;
   }
+}
+
+function setsOf({ dataset, protocol, train, valid, test, forget, remain, history }: SplitSets): SplitSets {
+  return { dataset, protocol, train, valid, test, forget, remain, history };
 }
 
 /** LLM order of the candidates, then backbone order from there on; scores fall along the list. */

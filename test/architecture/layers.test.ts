@@ -18,7 +18,7 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   augmentation: DERIVED,
   generation: DERIVED,
   ledger: DERIVED,
-  unlearning: [...DERIVED, "native", "tensor", ...METHOD, "ledger"],
+  unlearning: [...DERIVED, "native", "tensor", ...METHOD, "ledger", "evaluation"],
   audit: [...DERIVED, "native", "tensor", ...METHOD, "ledger", "unlearning", "evaluation"],
   experiment: [...DERIVED, "native", "tensor", ...METHOD, "ledger", "unlearning", "evaluation", "audit"],
   notebook: [...DERIVED, "native", "tensor", ...METHOD, "ledger", "unlearning", "evaluation", "audit", "experiment"],

@@ -31,6 +31,8 @@ export interface PromptStepOptions extends StepOptions {
   candidates?: number;
   /** History budget (default 100). */
   history?: number;
+  /** Rows of similar users beside a short history, at most (default 0: none). */
+  similar?: number;
   /** Users to write prompts for, a sample; 0 means all (default 1000). */
   users?: number;
   /** "auto": with a profile where the data set has profiles. */
@@ -47,7 +49,7 @@ export interface PromptRecord {
   categoriesHash?: string;
   settings: {
     backbone: string; retriever: string; candidateSource: CandidateSource; candidates: number; history: number; users: number;
-    profile: ProfileChoice; seed: number;
+    profile: ProfileChoice; seed: number; similar: number;
   };
   template: string;
   /** Prompts, and users without any remaining row, who get no prompt. */
@@ -116,7 +118,7 @@ async function promptIn(options: PromptStepOptions): Promise<PromptStep> {
   const backboneName = options.backbone ?? "bpr", retrieverName = options.retriever ?? "attention";
   const config = resolveConfig({
     backbones: [backboneName], retrievers: [retrieverName], candidateSources: [candidateSource], seed: split.seed,
-    candidates: options.candidates ?? 50, history: options.history ?? defaultHistory(dataset.name), users: options.users ?? 1000,
+    candidates: options.candidates ?? 50, history: options.history ?? defaultHistory(dataset.name), users: options.users ?? 1000, similar: options.similar ?? 0,
     device: options.device ?? "auto", threads: options.threads,
   });
   const template = templateOf(profile);
@@ -134,6 +136,7 @@ async function promptIn(options: PromptStepOptions): Promise<PromptStep> {
   });
   const method = new Cragru({
     backbone, retriever, generator: embedded(), candidates: config.candidates, candidateSource, seed: split.seed, kernels,
+    ...(config.similar > 0 ? { similar: { rows: config.similar } } : {}),
     ...(clusters ? { clusters: { k: clusters.k, ...defined({ vectors: words }) } } : {}), ...defined({ template }),
   });
   const users = evaluationUsers(split, config.users), depth = listDepth(split);
@@ -175,7 +178,7 @@ async function promptIn(options: PromptStepOptions): Promise<PromptStep> {
     format: "cragru-prompts-1", splitHash: split.hash, ...defined({ categoriesHash }),
     settings: {
       backbone: backboneName, retriever: retrieverName, candidateSource, candidates: config.candidates, history: config.history,
-      users: config.users, profile, seed: split.seed,
+      users: config.users, profile, seed: split.seed, similar: config.similar,
     },
     template: prompts[0]?.templateHash ?? "", prompts: prompts.length, withoutHistory: without.length,
     tokensEstimated: prompts.reduce((sum, { tokenEstimate }) => sum + tokenEstimate, 0),

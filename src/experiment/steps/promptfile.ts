@@ -17,6 +17,8 @@ export interface PromptLine {
   candidateIds: string[];
   /** The rows that the prompt prints, in the order of the catalogue. */
   historyIds: string[];
+  /** Rows of similar users that it prints too: [user, item]. */
+  similarIds?: [string, string][];
   promptHash: string;
   messages: Message[];
 }
@@ -45,9 +47,11 @@ export function templateOf(profile: ProfileChoice): Template | undefined {
 
 /** prompts.jsonl as text. */
 export function formatPrompts(prompts: readonly Prompt[], dataset: Dataset): string {
-  return prompts.map(({ user, candidates, evidence, promptHash, messages }) => jsonLine({
+  return prompts.map(({ user, candidates, evidence, similar, promptHash, messages }) => jsonLine({
     user: dataset.userId(user), candidateIds: candidates.map(({ item }) => dataset.itemId(item)),
-    historyIds: Array.from(evidence.items, (item) => dataset.itemId(item)), promptHash, messages,
+    historyIds: Array.from(evidence.items, (item) => dataset.itemId(item)),
+    ...(similar && similar.length > 0 ? { similarIds: Array.from(similar.items, (item, row): [string, string] => [dataset.userId(similar.users[row]!), dataset.itemId(item)]) } : {}),
+    promptHash, messages,
   } satisfies PromptLine)).join("");
 }
 
@@ -81,8 +85,9 @@ export async function readPrompts(
     const items = Uint32Array.from(candidateIds, (item) => dataset.itemOf(item));
     return { user: index, items, scores: list ? list.scores.slice(0, items.length) : new Float32Array(items.length) };
   });
-  const evidence = lines.map(({ user, historyIds }) => rowsOf(dataset, dataset.userOf(user), historyIds));
-  const prompts = await buildPrompts({ dataset, candidates, evidence, ...(template ? { template } : {}) }, options);
+  const evidence = lines.map(({ user, historyIds }) => rowsOf(dataset, historyIds.map((id) => [user, id])));
+  const similar = lines.map(({ similarIds }) => (similarIds ? rowsOf(dataset, similarIds) : undefined));
+  const prompts = await buildPrompts({ dataset, candidates, evidence, similar, ...(template ? { template } : {}) }, options);
   prompts.forEach(({ promptHash, user }, at) => {
     if (promptHash === lines[at]!.promptHash) return;
     throw new DataError("DATA_PROMPT_HASH", `${file}, line ${at + 1}: the prompt of user ${dataset.userId(user)} was written with another template.`, {
@@ -92,13 +97,11 @@ export async function readPrompts(
   return prompts;
 }
 
-function rowsOf(dataset: Dataset, user: number, ids: readonly string[]): Interactions {
-  return dataset.select(ids.map((id) => {
-    const row = dataset.indexOf(user, dataset.itemOf(id));
+function rowsOf(dataset: Dataset, ids: readonly [string, string][]): Interactions {
+  return dataset.select(ids.map(([user, item]) => {
+    const row = dataset.indexOf(dataset.userOf(user), dataset.itemOf(item));
     if (row < 0) {
-      throw new DataError("DATA_UNKNOWN_ROW", `A prompt prints item ${id} for user ${dataset.userId(user)}, who never rated it.`, {
-        hint: "Run `cragru prompt` again.",
-      });
+      throw new DataError("DATA_UNKNOWN_ROW", `A prompt prints item ${item} for user ${user}, who never rated it.`, { hint: "Run `cragru prompt` again." });
     }
     return row;
   }));

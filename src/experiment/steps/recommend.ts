@@ -2,14 +2,17 @@ import { existsSync } from "node:fs";
 import { rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { ConfigError, DataError, GenerationError } from "../../core/errors.js";
-import { assertEvidence } from "../../data/guards.js";
+import { assertEvidence, assertSimilar } from "../../data/guards.js";
+import { blend } from "../../generation/blend.js";
+import type { Combination } from "../../generation/combine.js";
+import type { ScoringMode } from "../../generation/speaker.js";
 import { chooseGenerator } from "../../generation/choose.js";
 import type { EngineInfo, GenerationCounts } from "../../generation/generator.js";
 import { journaled } from "../../generation/journal.js";
 import { engineId } from "../../generation/replay.js";
 import { generateAll } from "../../generation/schedule.js";
 import { rerank } from "../../unlearning/cragru.js";
-import { resolveConfig } from "../config.js";
+import { resolveConfig, speakingOf } from "../config.js";
 import { defined } from "../defined.js";
 import { makeFolder, readJson, writeJson, writing } from "../draft.js";
 import { formatTrec } from "../trec.js";
@@ -28,6 +31,12 @@ export interface RecommendStepOptions extends StepOptions {
   /** Throws the replies of an earlier run away instead of going on with them. */
   restart?: boolean;
   seed?: number;
+  /** As of `ollama(...)`. */
+  mode?: ScoringMode;
+  permutations?: number;
+  combine?: Combination;
+  /** Weight of the backbone's opinion in the lists, 0 (default) to 1; the kept answers are the model's own. */
+  blend?: number | "tuned";
 }
 
 /** What 4-rankings/rankings.json holds. */
@@ -38,6 +47,10 @@ export interface RankingsRecord {
   engine: EngineInfo;
   answers: { ok: number; repaired: number; fallback: number; withoutHistory: number };
   counts: GenerationCounts;
+  /** Mean Kendall tau between the order of the prompt and the scores, and the share of tied candidates. */
+  positionTau?: number;
+  tieRate: number;
+  blend: number;
   /** Users that fell back to the backbone's order, by the publisher's ids. */
   fallbackUsers: string[];
   /** Answers taken from an interrupted run. */
@@ -68,11 +81,13 @@ export class RecommendStep {
   }
 
   toString(): string {
-    const { users, engine, answers, resumed, counts, warning } = this.record;
+    const { users, engine, answers, resumed, counts, positionTau, tieRate, blend, warning } = this.record;
     return [
       `${users} lists by ${engine.label}${resumed > 0 ? `, ${resumed} answers from an earlier run` : ""}`,
       `  ok ${answers.ok}, repaired ${answers.repaired}, fell back ${answers.fallback}, without history ${answers.withoutHistory}`
         + `; retries ${counts.qualityRetries}, unknown ids ${counts.unknownKeys}, missing ids ${counts.missingKeys}`,
+      `  order of the prompt against the scores: tau ${positionTau === undefined ? "-" : positionTau.toFixed(2)}; ties ${(100 * tieRate).toFixed(1)} %`
+        + (blend > 0 ? `; blended with the backbone at ${blend}` : ""),
       ...(warning === undefined ? [] : [`  ${warning}`]),
       `  in ${this.folder}`,
     ].join("\n");
@@ -95,17 +110,26 @@ async function recommendIn(options: RecommendStepOptions): Promise<RecommendStep
   const { signal, note = () => undefined } = options;
   const config = resolveConfig({
     generator: options.generator ?? "embedded", onFailure: options.onFailure ?? "throw", host: options.host, concurrency: options.concurrency,
-    seed: options.seed ?? split.seed,
+    seed: options.seed ?? split.seed, mode: options.mode, permutations: options.permutations ?? 1, combine: options.combine ?? "mean", blend: options.blend ?? 0,
   });
+  const { blend: weight } = config;
+  if (weight === "tuned") {
+    throw new ConfigError("CONFIG_VALUE", "This step cannot tune a blend: its prompts hide the validation rows.", {
+      hint: "Give a weight from 0 to 1, or use `cragru run quick --blend tuned`.",
+    });
+  }
   const made = await readStep<PromptRecord>(run, "prompt", split);
   const source = stepFolder(run, "prompt"), folder = stepFolder(run, "recommend");
   const lists = await readCandidates(join(source, "candidates.jsonl"), made.candidatesHash, dataset);
   const quiet = defined({ signal });
   const prompts = await readPrompts(join(source, "prompts.jsonl"), made.promptsHash, dataset, lists, made.settings.profile, quiet);
-  for (const { user, evidence, candidates } of prompts) assertEvidence({ user, evidence, candidates: candidates.map(({ item }) => item), split });
+  for (const { user, evidence, similar, candidates } of prompts) {
+    assertEvidence({ user, evidence, candidates: candidates.map(({ item }) => item), split });
+    if (similar) assertSimilar({ user, similar, split });
+  }
 
   const choice = await chooseGenerator(config.generator, {
-    ...quiet, ollama: { seed: config.seed, ...defined({ host: config.host, concurrency: config.concurrency }) },
+    ...quiet, ollama: speakingOf(config),
   });
   note(choice.sentence);
   const started = performance.now();
@@ -123,13 +147,13 @@ async function recommendIn(options: RecommendStepOptions): Promise<RecommendStep
     const generator = journaled(choice.generator, file);
     const known = await writing(file, () => generator.known(prompts, quiet));
     if (known > 0) note(`${known} of ${prompts.length} answers are there from an earlier run.`);
-    const { completions, counts } = await writing(file, () => generateAll(prompts, generator, {
+    const { completions, counts, positionTau, tieRate } = await writing(file, () => generateAll(prompts, generator, {
       ...quiet, ...defined({ onProgress: options.onProgress, concurrency: config.concurrency }), onFailure: config.onFailure,
     })).catch((error: unknown) => {
       if (error instanceof GenerationError) note(`The answers so far are kept in ${file}: the same command goes on.`);
       throw error;
     }).finally(() => generator.close());
-    const byUser = new Map(completions.map((completion) => [completion.user, completion]));
+    const byUser = new Map(completions.map((completion, at) => [completion.user, blend(completion, prompts[at]!.candidates, weight)]));
     const rankings = Array.from(lists.values(), (list) => {
       const completion = byUser.get(list.user);
       return completion ? rerank(list, completion, Math.max(made.depth, completion.ranking.length)) : list;
@@ -145,7 +169,7 @@ async function recommendIn(options: RecommendStepOptions): Promise<RecommendStep
     await replaceFile(join(folder, "failures.jsonl"), (partial) => writeFile(partial, failures.join(""), { mode: 0o600 }));
     const result: RankingsRecord = {
       format: "cragru-rankings-1", splitHash: split.hash, promptsHash: made.promptsHash, engine,
-      answers: { ok: count("ok"), repaired: count("repaired"), fallback: count("fallback"), withoutHistory: made.withoutHistory }, counts,
+      answers: { ok: count("ok"), repaired: count("repaired"), fallback: count("fallback"), withoutHistory: made.withoutHistory }, counts, ...defined({ positionTau }), tieRate, blend: weight,
       fallbackUsers: completions.filter(({ status }) => status === "fallback").map(({ user }) => dataset.userId(user)),
       resumed: known, rankingsHash: hashText(text), users: rankings.length, depth: made.depth, seconds: (performance.now() - started) / 1000,
       ...defined({ warning: split.warning }),

@@ -39,7 +39,7 @@ describe("ollama: the request and the answer", () => {
     const completion = await make(server, { seed: 11 }).generate(prompt);
     const { body } = server.requests.find(({ path }) => path === CHAT)!;
     expect(body).toEqual({
-      model: "toy", stream: true, truncate: false, keep_alive: "30m", messages: prompt.messages,
+      model: "toy", stream: true, truncate: false, keep_alive: "30m", messages: prompt.messages, logprobs: true, top_logprobs: 20,
       format: expect.objectContaining({ type: "object", required: prompt.candidates.map(({ key }) => key), additionalProperties: false }),
       options: { temperature: 0, seed: 11, num_ctx: 4096, num_predict: 900 },
     });
