@@ -72,5 +72,6 @@ export { RunResult } from "./experiment/runresult.js";
 export { split as splitStep } from "./experiment/steps/split.js";
 export { cluster as clusterStep } from "./experiment/steps/cluster.js";
 export { prompt as promptStep } from "./experiment/steps/prompt.js";
+export { showPrompt, ShownPrompt } from "./experiment/steps/showprompt.js";
 export { recommend as recommendStep } from "./experiment/steps/recommend.js";
 export { evaluate as evaluateStep } from "./experiment/steps/evaluate.js";

@@ -1,6 +1,7 @@
 import { Option, type Command } from "commander";
 import { BACKBONE_NAMES, RETRIEVER_NAMES, type BackboneName, type RetrieverName } from "../experiment/config.js";
 import { prompt } from "../experiment/steps/prompt.js";
+import { showPrompt } from "../experiment/steps/showprompt.js";
 import type { ProfileChoice } from "../experiment/steps/promptfile.js";
 import { CANDIDATE_SOURCES, type CandidateSource } from "../unlearning/cragru.js";
 import { defined } from "../experiment/defined.js";
@@ -17,6 +18,7 @@ interface Flags extends CommonOptions, KernelFlags {
   similar?: number;
   users?: number;
   profile?: ProfileChoice;
+  show?: string;
 }
 
 /** `cragru prompt` */
@@ -33,9 +35,15 @@ export function addPrompt(program: Command, streams: Streams): void {
     .option("--similar <rows>", "rows of similar users beside a short history, at most (default 0)", whole)
     .option("--users <n>", "users to write prompts for, 0 for all (default 1000)", whole)
     .addOption(new Option("--profile <choice>", "print the user's profile (default auto: where the data has profiles)").choices(["auto", "on", "off"]));
-  common(kernels(runFolder(command)), "cragru prompt --backbone lightgcn --retriever attention --candidates 50", "cragru prompt --candidate-source remain");
+  command.option("--show <user>", "print the prompt that is there for one user, its tokens and its evidence, and write nothing");
+  common(kernels(runFolder(command)), "cragru prompt --backbone lightgcn --retriever attention --candidates 50", "cragru prompt --candidate-source remain", "cragru prompt --show 42");
   command.action(async (flags: Flags) => {
     const { run, backbone, retriever, candidateSource, candidates, history, similar, users, profile, device, threads } = flags;
+    if (flags.show !== undefined) {
+      const { show: user } = flags;
+      await execute(streams, flags, (context) => showPrompt({ run, user, ...context }));
+      return;
+    }
     await execute(streams, flags, (context) => prompt({
       run, ...defined({ backbone, retriever, candidateSource, candidates, history, similar, users, profile, device, threads }), ...context,
     }));

@@ -4,29 +4,9 @@ import { addCounts, emptyCounts } from "./counts.js";
 import { GenerationFailure } from "./failures.js";
 import type { Completion, GenerationCounts } from "./generator.js";
 import { parseAnswer, type ParsedAnswer } from "./parse.js";
-import type { Token } from "./speaker.js";
+import type { Attempt, Reply } from "./speaker.js";
 
-/** How one question is put. */
-export interface Attempt {
-  /** 0 for the first. */
-  number: number;
-  temperature: number;
-  seed: number;
-  /** Token limit of the answer. */
-  answerLimit: number;
-}
-
-/** One answer of the engine. */
-export interface Reply {
-  text: string;
-  /** "stop" for a finished answer, "length" at the token limit, or what else the engine says. */
-  doneReason: string;
-  tokensIn: number;
-  tokensOut: number;
-  transportRetries: number;
-  /** Where they were asked for and the engine reports them. */
-  tokens?: readonly Token[];
-}
+export type { Attempt, Reply };
 
 export interface LadderOptions {
   seed: number;

@@ -67,6 +67,7 @@ class OllamaGenerator implements Generator {
   private readonly jitter: KeyedRandom;
   private context = 0;
   private answer = 0;
+  private known: { key: string; info: EngineInfo } | undefined;
 
   constructor({ host, hosts, numCtx, ...rest }: OllamaOptions) {
     this.options = {
@@ -156,7 +157,14 @@ class OllamaGenerator implements Generator {
     return this.options.mode ?? (logprobs ? "expected" : "listwise");
   }
 
+  /** One object for as long as nothing in it changes: it stands in every answer. */
   private info(served: Served): EngineInfo {
+    const key = `${this.context} ${this.answer}`;
+    if (this.known?.key !== key) this.known = { key, info: this.inform(served) };
+    return this.known.info;
+  }
+
+  private inform(served: Served): EngineInfo {
     const { model, seed, temperature, keepAlive, qualityRetries, permutations, combine } = this.options;
     const { version, digest } = served;
     const test = isTestServer(version);

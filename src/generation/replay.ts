@@ -15,10 +15,16 @@ export interface ReplayOptions {
 /** Options that say where and how long a model lies in memory, and never what it answers: no prompt is ever cut. */
 const PLACE = new Set(["numCtx", "keepAlive"]);
 
+const ids = new WeakMap<EngineInfo, string>();
+
 /** Identity of an engine with its model file and options, without the place where it ran. */
 export function engineId(info: EngineInfo): string {
+  const known = ids.get(info);
+  if (known !== undefined) return known;
   const options = Object.fromEntries(Object.entries(info.options).filter(([name]) => !PLACE.has(name)));
-  return fingerprint("engine", info.engine, info.model, info.digest, canonicalJson(options)).slice(0, 16);
+  const id = fingerprint("engine", info.engine, info.model, info.digest, canonicalJson(options)).slice(0, 16);
+  ids.set(info, id);
+  return id;
 }
 
 /** A kept answer as the answer to `prompt`. @throws GenerationFailure when it is one to other candidates. */

@@ -1,5 +1,4 @@
 import type { Prompt } from "../core/prompt.js";
-import type { Attempt, Reply } from "./ladder.js";
 
 /**
  * How a language model gives scores. `listwise`: one JSON object with a whole score for every candidate, as published.
@@ -8,6 +7,28 @@ import type { Attempt, Reply } from "./ladder.js";
  */
 export const SCORING_MODES = ["listwise", "expected", "readout"] as const;
 export type ScoringMode = (typeof SCORING_MODES)[number];
+
+/** How one question is put. */
+export interface Attempt {
+  /** 0 for the first. */
+  number: number;
+  temperature: number;
+  seed: number;
+  /** Token limit of the answer. */
+  answerLimit: number;
+}
+
+/** One answer of the engine. */
+export interface Reply {
+  text: string;
+  /** "stop" for a finished answer, "length" at the token limit, or what else the engine says. */
+  doneReason: string;
+  tokensIn: number;
+  tokensOut: number;
+  transportRetries: number;
+  /** Where they were asked for and the engine reports them. */
+  tokens?: readonly Token[];
+}
 
 /** One token of an answer, as servers report it. */
 export interface Token {

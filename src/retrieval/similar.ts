@@ -1,4 +1,4 @@
-import { Interactions } from "../core/interactions.js";
+import { type Interactions } from "../core/interactions.js";
 
 export interface SimilarOptions {
   /** Nearest users whose rows may be shown (default 5). */
