@@ -12,8 +12,10 @@ import { evaluate } from "../evaluation/evaluate.js";
 import { DEFAULT_METRICS } from "../evaluation/metrics.js";
 import { addCounts, emptyCounts } from "../generation/counts.js";
 import type { Completion, EngineInfo } from "../generation/generator.js";
+import { biasOf } from "../generation/schedule.js";
 import type { Receipt } from "../unlearning/unlearner.js";
 import type { RunConfig } from "./config.js";
+import { defined } from "./defined.js";
 import { perUserOf } from "./peruser.js";
 import { DEEPEST_K, userGroups } from "./users.js";
 import {
@@ -144,5 +146,5 @@ function answersOf({ completions, withoutHistory = 0 }: Produced): AnswerCounts 
   const count = (status: Completion["status"]): number => completions.filter((completion) => completion.status === status).length;
   const counts = emptyCounts();
   for (const completion of completions) addCounts(counts, completion.counts);
-  return { ok: count("ok"), repaired: count("repaired"), fallback: count("fallback"), withoutHistory, counts };
+  return { ok: count("ok"), repaired: count("repaired"), fallback: count("fallback"), withoutHistory, counts, ...defined({ ...biasOf(completions) }) };
 }

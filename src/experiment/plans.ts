@@ -6,7 +6,6 @@ import { partOf, type RunOptions } from "../core/progress.js";
 import { serveMask } from "../data/masks.js";
 import type { Split } from "../data/split.js";
 import { engineId } from "../generation/replay.js";
-import { biasOf } from "../generation/schedule.js";
 import type { EngineInfo, Generator } from "../generation/generator.js";
 import type { Kernels } from "../native/kernels.js";
 import { Cragru, type CandidateSource } from "../unlearning/cragru.js";
@@ -109,7 +108,7 @@ export function cragruPlan(workshop: Workshop, backbone: SharedBackbone, retriev
         details: {
           retrieval: method.retrieval,
           categories: method.categories ? { names: method.categories.names, hash: method.categories.hash } : undefined,
-          template: prompts[0]?.templateHash, prompts: prompts.length, ...violations, ...biasOf(completions),
+          template: prompts[0]?.templateHash, prompts: prompts.length, ...violations,
           ...(config.blend === 0 ? {} : { blend: config.blend === "tuned" ? await method.tune() : blend }),
           tokensEstimated: prompts.reduce((sum, prompt) => sum + prompt.tokenEstimate, 0), fit: method.model?.report,
         },

@@ -31,6 +31,9 @@ export interface AnswerCounts {
   /** Users without any remaining row: popularity list, no prompt. */
   withoutHistory: number;
   counts: GenerationCounts | undefined;
+  /** Mean Kendall tau between the order of the prompt and the scores, and the share of tied candidates. */
+  positionTau?: number;
+  tieRate?: number;
 }
 
 export interface Manifest {

@@ -6,7 +6,7 @@ import { formatSeconds } from "../core/progress.js";
 import type { EngineInfo } from "../generation/generator.js";
 import type { RunConfig } from "./config.js";
 import { exampleCells, exampleText, type Example } from "./example.js";
-import { evaluationOf, type GroupMetrics, type MethodLabel, type StoredResult } from "./results.js";
+import { evaluationOf, type AnswerCounts, type GroupMetrics, type MethodLabel, type StoredResult } from "./results.js";
 
 const INSPECT: unique symbol = Symbol.for("nodejs.util.inspect.custom");
 
@@ -49,6 +49,8 @@ export interface RunRow {
   engine: string | undefined;
   fallback: number;
   repaired: number;
+  /** How the answers came about, rung by rung; undefined for methods that ask nobody. */
+  answers: AnswerCounts | undefined;
   folder: string;
 }
 
@@ -144,9 +146,19 @@ export class RunResult {
       "  The frozen backbone's own order after the request is the row \"before\": evalMask takes out the forgotten items for all.",
       ...(odd.length === 0 ? ["  Every answer of the generator was whole: none was repaired, none fell back to the backbone's order."] : []),
       ...odd.map(({ method, fallback, repaired }) => `  ${method.label}, ${method.source}: ${fallback} answers fell back to the backbone's order, ${repaired} were repaired.`),
+      ...this.answerNotes(),
       ...fallen.map(({ method, withoutFallback }) =>
         `  ${method.label}, ${method.source}, without users that fell back: NDCG@10 ${withInterval(withoutFallback, "ndcg@10")}`),
     ];
+  }
+
+  /** A line for each method where a model spoke; one line for all where nothing was asked over a wire. */
+  private answerNotes(): string[] {
+    const asked = this.rows.filter(({ answers }) => answers !== undefined);
+    if (asked.some(({ answers }) => (answers!.counts?.tokensIn ?? 0) > 0)) return asked.map(({ method, answers }) => `  ${method.label}, ${method.source}: ${answersText(answers!)}`);
+    const taus = asked.flatMap(({ answers }) => answers!.positionTau ?? []), ties = asked.map(({ answers }) => answers!.tieRate ?? 0);
+    if (taus.length === 0) return [];
+    return [`  Kendall's tau between the prompt's order and the scores: ${digits(Math.min(...taus))} to ${digits(Math.max(...taus))}; tied candidates: at most ${(100 * Math.max(...ties)).toFixed(1)} %.`];
   }
 }
 
@@ -161,7 +173,7 @@ function rowOf(result: StoredResult, comparison: Comparison | undefined): RunRow
     difference: compared?.difference, pHolm: compared?.pHolm,
     secondsToForget: seconds["forget"],
     secondsPerList: seconds["serve"] === undefined || perUser.users.length === 0 ? undefined : seconds["serve"] / perUser.users.length,
-    engine: engine?.label, fallback: answers?.fallback ?? 0, repaired: answers?.repaired ?? 0,
+    engine: engine?.label, fallback: answers?.fallback ?? 0, repaired: answers?.repaired ?? 0, answers,
   };
 }
 
@@ -176,6 +188,19 @@ function comparisonsOf(results: readonly StoredResult[], seed: number): Record<s
   const compared = [...groups].filter(([, evaluations]) => evaluations["retrain"] && Object.keys(evaluations).length > 1);
   return Object.fromEntries(compared.map(([backbone, evaluations]) =>
     [backbone, compare(evaluations, { reference: "retrain", metrics: TABLE_METRICS, seed })]));
+}
+
+/** "first answers good 940 of 943, asked again 3, sent again 0; tau .71, ties 2.1 %; 2.1 M tokens read, 270 k written" */
+function answersText({ ok, repaired, fallback, counts, positionTau, tieRate }: AnswerCounts): string {
+  const users = ok + repaired + fallback, compact = new Intl.NumberFormat("en-US", { notation: "compact", maximumFractionDigits: 1 });
+  const odd = counts ? (["unknownKeys", "duplicateKeys", "missingKeys", "clamped", "coerced", "lengthStops", "lowMass", "splitScore"] as const)
+    .filter((name) => counts[name] > 0).map((name) => `${name} ${counts[name]}`) : [];
+  return [
+    `${ok} of ${users} answers whole${counts ? `, asked again ${counts.qualityRetries}, sent again ${counts.transportRetries}` : ""}`,
+    ...(odd.length > 0 ? [odd.join(", ")] : []),
+    ...(positionTau === undefined ? [] : [`tau to the prompt's order ${digits(positionTau)}, ties ${(100 * (tieRate ?? 0)).toFixed(1)} %`]),
+    ...(counts && counts.tokensIn > 0 ? [`${compact.format(counts.tokensIn)} tokens read, ${compact.format(counts.tokensOut)} written`] : []),
+  ].join("; ");
 }
 
 function withInterval(means: GroupMetrics | undefined, metric: string): string {
