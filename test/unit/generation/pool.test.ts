@@ -64,4 +64,37 @@ describe("HostPool", () => {
     expect(await next).toBe(a);
     await expect(pool.acquire(late.signal)).rejects.toThrow("late");
   });
+
+  it("lets one caller check a host that was lost, and doubles its pause while it fails", async () => {
+    let now = 0, healthy = false;
+    const checks: number[] = [];
+    const pool = new HostPool([a, b], 9, { clock: () => now, check: async (host) => {
+      checks.push(now);
+      expect(host).toBe(a);
+      if (!healthy) throw new Error("still away");
+    } });
+    pool.suspend(a);
+    expect(pool.load()).toEqual([{ host: a.url, busy: 0, answered: 0, isPaused: true }, { host: b.url, busy: 0, answered: 0, isPaused: false }]);
+    for (let turn = 0; turn < 40; turn++) {
+      now += 5_000;
+      pool.release(await pool.acquire(), "ok");
+    }
+    // 15 s, then 30, 60 and 120; meanwhile everybody goes to the other host.
+    expect(checks).toEqual([15_000, 45_000, 105_000]);
+    healthy = true;
+    now = 300_000;
+    const [first, second] = [pool.acquire(), pool.acquire()];
+    expect([await first, await second]).toEqual([a, b]);
+    expect(checks.length).toBe(4);
+    pool.release(a, "ok");
+    expect(await pool.acquire()).toBe(a);
+    expect(checks.length).toBe(4);
+  });
+
+  it("says what the check said where there is no other host", async () => {
+    const pool = new HostPool([a], 1, { clock: () => 0, check: async () => { throw new Error("no model"); } });
+    pool.suspend(a);
+    await expect(pool.acquire()).rejects.toThrow("no model");
+    expect(pool.load()[0]).toMatchObject({ busy: 0, isPaused: true });
+  });
 });
