@@ -19,6 +19,8 @@ export type { SyntheticOptions } from "./data/synthetic.js";
 
 export type { Backbone, FitOptions, FitReport, FittedBackbone, ItemVectors, ProfileBackbone } from "./backbone/backbone.js";
 export { bpr, type BprOptions } from "./backbone/bpr.js";
+export { ease, EaseModel, type EaseOptions } from "./backbone/ease.js";
+export type { Change, ExactBackbone, ExactChange, ExactModel } from "./backbone/exact.js";
 export { itemKnn, type ItemKnnOptions } from "./backbone/itemknn.js";
 export { lightGcn, type LightGcnOptions } from "./backbone/lightgcn.js";
 export { fitOnce } from "./backbone/memo.js";

@@ -29,7 +29,7 @@ export function addPrompt(program: Command, streams: Streams): void {
     .addOption(new Option("--backbone <name>", "model that proposes candidates (default bpr)").choices(BACKBONE_NAMES))
     .addOption(new Option("--retriever <name>", "filter of the history (default attention)").choices(RETRIEVER_NAMES))
     .addOption(new Option("--candidate-source <name>",
-      "what the candidates' model saw: full (frozen, the paper; default), remain (fitted on D_r), popularity").choices(CANDIDATE_SOURCES))
+      "what the candidates' model saw: full (frozen, the paper; default), remain (fitted on D_r), exact (ease: the rows taken out), popularity").choices(CANDIDATE_SOURCES))
     .option("--candidates <n>", "candidates in a prompt (default 50)", whole)
     .option("--history <n>", "rows of history in a prompt, at most (default 100; invented data 20)", whole)
     .option("--similar <rows>", "rows of similar users beside a short history, at most (default 0)", whole)

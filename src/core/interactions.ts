@@ -175,16 +175,22 @@ export class Interactions {
     return new Interactions(gather(columns, sortedOrder(columns.users, columns.items, this)), this);
   }
 
-  /** 1 for each row whose (user, item) is in `rows` too. Looks the shorter table up in the longer one: a request is short. */
+  /** 1 for each row whose (user, item) is in `rows` too. A short table, as a request is, is looked up; two long ones are walked side by side. */
   private sharedWith(rows: Interactions): Uint8Array {
     const shared = new Uint8Array(this.length);
-    if (rows.length < this.length) {
+    if (rows.length < this.length / 16) {
       for (let row = 0; row < rows.length; row++) {
         const at = this.indexOf(rows.users[row]!, rows.items[row]!);
         if (at >= 0) shared[at] = 1;
       }
-    } else {
-      for (let row = 0; row < this.length; row++) if (rows.has(this.users[row]!, this.items[row]!)) shared[row] = 1;
+      return shared;
+    }
+    const { users, items } = this, { users: otherUsers, items: otherItems } = rows;
+    for (let row = 0, other = 0; row < users.length && other < otherUsers.length;) {
+      const order = users[row]! - otherUsers[other]! || items[row]! - otherItems[other]!;
+      if (order === 0) shared[row] = 1;
+      if (order <= 0) row++;
+      if (order >= 0) other++;
     }
     return shared;
   }

@@ -10,7 +10,7 @@ import type { OllamaOptions } from "../generation/ollama.js";
 import { defined } from "./defined.js";
 import { CANDIDATE_SOURCES, type CandidateSource } from "../unlearning/cragru.js";
 
-export const BACKBONE_NAMES = ["bpr", "lightgcn"] as const;
+export const BACKBONE_NAMES = ["bpr", "lightgcn", "ease"] as const;
 export type BackboneName = (typeof BACKBONE_NAMES)[number];
 
 /** The three filters of the paper, then the controls; "attention-trained" learns its projections on D_r with TensorFlow.js. */

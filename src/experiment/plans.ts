@@ -127,11 +127,11 @@ export function requestOf(split: Split): ForgetRequest {
 
 /** A CRAGRU with the bench's configuration. */
 export function cragruOf(
-  { bench, kernels, generator }: Workshop, backbone: Backbone, retriever: RetrieverName, source: CandidateSource,
+  { bench, kernels, generator }: Workshop, backbone: SharedBackbone, retriever: RetrieverName, source: CandidateSource,
 ): Cragru {
   const { config } = bench;
   return new Cragru({
-    backbone, retriever: retrieverOf(retriever, config.history, config.protocol), generator, candidates: config.candidates, candidateSource: source,
+    backbone: source === "exact" ? backbone.origin : backbone, retriever: retrieverOf(retriever, config.history, config.protocol), generator, candidates: config.candidates, candidateSource: source,
     onFailure: config.onFailure, clusters: { k: config.clusters }, seed: config.seed, kernels, blend: config.blend,
     ...(config.similar > 0 ? { similar: { rows: config.similar } } : {}), ...defined({ concurrency: config.concurrency }),
   });

@@ -1,5 +1,6 @@
 import type { Backbone, FitOptions, FittedBackbone } from "../backbone/backbone.js";
 import { bpr } from "../backbone/bpr.js";
+import { ease } from "../backbone/ease.js";
 import { lightGcn } from "../backbone/lightgcn.js";
 import { fitOnce } from "../backbone/memo.js";
 import type { Interactions } from "../core/interactions.js";
@@ -11,9 +12,19 @@ import { preferenceRetriever } from "../retrieval/preference.js";
 import type { Retriever } from "../retrieval/retriever.js";
 import type { BackboneName, RetrieverName } from "./config.js";
 
-/** The backbone of a name, with its defaults. */
-export function backboneOf(name: BackboneName): Backbone {
-  return name === "bpr" ? bpr() : lightGcn();
+/** Above so many items the ridge is heavier: 400 is right for MovieLens 100K, 1,000 for 1M. Public facts of the catalogue, not of its users. */
+const LARGE_CATALOGUE = 3000;
+
+/** The backbone of a name, with its defaults for a catalogue of `items`. */
+export function backboneOf(name: BackboneName, items: number): Backbone {
+  switch (name) {
+    case "bpr":
+      return bpr();
+    case "lightgcn":
+      return lightGcn();
+    case "ease":
+      return ease({ lambda: items > LARGE_CATALOGUE ? 1000 : 400 });
+  }
 }
 
 /**
@@ -42,6 +53,8 @@ export function retrieverOf(name: RetrieverName, budget: number, protocol: Proto
 
 /** A backbone that many methods share, and that says what its sharing saved. */
 export interface SharedBackbone extends Backbone {
+  /** The recipe behind it: a model that changes with requests (candidate source "exact") must not be shared. */
+  readonly origin: Backbone;
   /** Seconds of training that calls since the last look took from an earlier fit; looking resets it. */
   borrowedSeconds(): number;
 }
@@ -66,6 +79,7 @@ export function sharedBackbone(backbone: Backbone, rows: number): SharedBackbone
   const shared = watched(fitOnce(backbone.sizedFor?.(rows) ?? backbone));
   return {
     ...shared,
+    origin: backbone,
     borrowedSeconds: () => {
       const seconds = borrowed;
       borrowed = 0;

@@ -1,5 +1,6 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
+import { isExactBackbone } from "../backbone/exact.js";
 import { ConfigError, DataError } from "../core/errors.js";
 import { partOf, type RunOptions } from "../core/progress.js";
 import type { Dataset } from "../data/dataset.js";
@@ -23,6 +24,7 @@ import { cacheKey, resultName } from "./results.js";
 import { RunResult } from "./runresult.js";
 import { StatisticsTable } from "./statisticstable.js";
 import { evaluationUsers, listDepth } from "./users.js";
+import type { CandidateSource } from "../unlearning/cragru.js";
 import { codeVersion } from "./version.js";
 
 export interface ExperimentOptions extends RunOptions, Partial<RunConfig> {
@@ -73,7 +75,7 @@ export async function run(preset = "quick", options: ExperimentOptions = {}): Pr
   };
   const workshop: Workshop = { bench, kernels, generator: choice.generator, engine: choice.engine };
   try {
-    const backbones = config.backbones.map((name) => sharedBackbone(backboneOf(name), split.train.length));
+    const backbones = config.backbones.map((name) => sharedBackbone(backboneOf(name, dataset.itemCount), split.train.length));
     const plans = plansOf(workshop, backbones);
     const steps = plans.length + 1;
     const computed: RunResult["parts"]["results"] = [];
@@ -110,8 +112,9 @@ function plansOf(workshop: Workshop, backbones: readonly SharedBackbone[]): Meth
   if (candidateSources.includes("popularity")) plans.push(cragruPlan(workshop, backbones[0]!, lead, "popularity"));
   for (const backbone of backbones) {
     plans.push(beforePlan(workshop, backbone));
-    if (source !== "popularity") plans.push(...retrievers.map((name) => cragruPlan(workshop, backbone, name, source!)));
-    plans.push(...others.filter((other) => other !== "popularity").map((other) => cragruPlan(workshop, backbone, lead, other)));
+    const able = (candidates: CandidateSource): boolean => candidates !== "popularity" && (candidates !== "exact" || isExactBackbone(backbone.origin));
+    if (able(source!)) plans.push(...retrievers.map((name) => cragruPlan(workshop, backbone, name, source!)));
+    plans.push(...others.filter(able).map((other) => cragruPlan(workshop, backbone, lead, other)));
     plans.push(retrainPlan(workshop, backbone));
   }
   return plans;

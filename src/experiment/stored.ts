@@ -2,6 +2,7 @@ import { existsSync } from "node:fs";
 import { readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { Backbone, FitOptions, FittedBackbone } from "../backbone/backbone.js";
+import { isExactBackbone } from "../backbone/exact.js";
 import { loadModel, saveModel } from "../backbone/store.js";
 import { canonicalJson, fingerprint, fingerprintRows } from "../core/fingerprint.js";
 import type { Interactions } from "../core/interactions.js";
@@ -52,7 +53,8 @@ export function storedBackbone(backbone: Backbone, folder: string, { mayKeep = (
         options.valid ? fingerprintRows(options.valid) : "no valid", options.seed ?? "default", kernels.face);
       const file = `${inner.name}-${key.slice(0, 12)}.model`, place = join(folder, file);
       const start = performance.now();
-      const present = existsSync(place), kept = mayKeep(train, options.valid);
+      // A fit that is closed form is not worth a file.
+      const present = existsSync(place), kept = !isExactBackbone(inner) && mayKeep(train, options.valid);
       const model = present ? await loadModel(place, { trainedOn, kernels }) : await inner.fit(train, { ...options, kernels });
       const { seconds } = model.report;
       if (present) borrowed += Math.max(0, seconds - (performance.now() - start) / 1000);
@@ -67,6 +69,7 @@ export function storedBackbone(backbone: Backbone, folder: string, { mayKeep = (
   });
   return {
     ...stored(backbone),
+    origin: backbone,
     used,
     borrowedSeconds: () => {
       const seconds = borrowed;

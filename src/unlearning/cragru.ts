@@ -7,7 +7,8 @@ import type { Ranking } from "../core/ranking.js";
 import { KeyedRandom, smallestKeys } from "../core/rng.js";
 import type { Dataset } from "../data/dataset.js";
 import { assertEvidence, assertSimilar, type EvidenceReport, type SplitSets } from "../data/guards.js";
-import type { Backbone, FittedBackbone, ItemVectors } from "../backbone/backbone.js";
+import type { Backbone, FitOptions, FittedBackbone, ItemVectors } from "../backbone/backbone.js";
+import { isExactBackbone, type ExactBackbone, type ExactModel } from "../backbone/exact.js";
 import { itemKnn } from "../backbone/itemknn.js";
 import { listLength } from "../backbone/lists.js";
 import { fitOnce } from "../backbone/memo.js";
@@ -30,10 +31,11 @@ import { RebuildingUnlearner, whileFresh, type Current } from "./rebuilding.js";
 
 /**
  * Which model proposes the candidates (protocol section "candidates"): `full` is the paper's frozen backbone, which saw the
- * forgotten rows; `remain` is fitted again on D_r; `popularity` counts D_r.
+ * forgotten rows; `remain` is fitted again on D_r; `exact` is a backbone that takes the rows out of itself (`ease()`), with the lists of a
+ * fit on D_r; `popularity` counts D_r.
  */
-export type CandidateSource = "full" | "remain" | "popularity";
-export const CANDIDATE_SOURCES: readonly CandidateSource[] = ["full", "remain", "popularity"];
+export type CandidateSource = "full" | "remain" | "exact" | "popularity";
+export const CANDIDATE_SOURCES: readonly CandidateSource[] = ["full", "remain", "exact", "popularity"];
 
 export interface CragruOptions {
   backbone: Backbone;
@@ -112,6 +114,7 @@ export class Cragru extends RebuildingUnlearner<Built> {
   private clusters: { dataset: Dataset; categories: Categories } | undefined;
   /** When each prompt of ours goes stale: also its candidates may stem from a model that saw what is forgotten since. */
   private readonly made = new WeakMap<Prompt, AbortSignal>();
+  private exact: { dataset: Dataset; model: ExactModel } | undefined;
   private tuning: { stale: AbortSignal; found: Promise<Tuning> } | undefined;
 
   constructor(options: CragruOptions) {
@@ -133,6 +136,9 @@ export class Cragru extends RebuildingUnlearner<Built> {
       throw new ConfigError("CONFIG_CANDIDATE_SOURCE", `There is no candidate source "${String(candidateSource)}".`, {
         hint: `Choose one of ${CANDIDATE_SOURCES.join(", ")}.`,
       });
+    }
+    if (candidateSource === "exact" && !isExactBackbone(backbone)) {
+      throw new ConfigError("CONFIG_CANDIDATE_SOURCE", `${backbone.name} cannot forget exactly.`, { hint: 'Use ease() with candidateSource "exact", or "remain", which fits again.' });
     }
     if (mask !== "remain" && (mask !== "full" || candidateSource !== "full")) {
       throw new ConfigError("CONFIG_MASK", `The mask "${String(mask)}" does not go with candidates from "${candidateSource}".`, {
@@ -320,7 +326,10 @@ export class Cragru extends RebuildingUnlearner<Built> {
 
     const popularity = await popularityBackbone().fit(train, fit);
     let model: FittedBackbone = popularity;
-    if (candidateSource !== "popularity") {
+    if (candidateSource === "exact") {
+      model = await this.exactModel(train, split.dataset, { ...partOf(options, 0, 2, `move ${this.options.backbone.name} to D_r`), ...fit });
+      stale.throwIfAborted();
+    } else if (candidateSource !== "popularity") {
       const full = candidateSource === "full";
       // Batch count and defaults by size stay those of the original fit: a retrain differs through its data alone.
       const recipe = full ? this.frozen : this.options.backbone;
@@ -360,6 +369,14 @@ export class Cragru extends RebuildingUnlearner<Built> {
   /** Kept answers and the memory of servers. */
   protected override purge(rows: Interactions): Promise<string[]> {
     return this.options.generator.purge?.(rows) ?? Promise.resolve([]);
+  }
+
+  /** The exact model for these rows: fitted once for a data set, then moved by what left and what came. */
+  private async exactModel(train: Interactions, dataset: Dataset, options: FitOptions): Promise<ExactModel> {
+    if (this.exact?.dataset !== dataset) this.exact = { dataset, model: await (this.options.backbone as ExactBackbone).fit(train, options) };
+    const { model } = this.exact;
+    await model.change({ gone: model.train.without(train), come: train.without(model.train) }, options);
+    return model;
   }
 
   protected residuals({ model, itemVectors }: Built, { split, forgotten }: Holdings): string[] {

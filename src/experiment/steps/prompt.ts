@@ -131,11 +131,11 @@ async function promptIn(options: PromptStepOptions): Promise<PromptStep> {
   const folder = stepFolder(run, "prompt");
   const isClean = split.protocol === "strict" && candidateSource !== "full";
   const sawForgotten = (rows: Interactions | undefined): boolean => rows !== undefined && rows.intersect(split.forget).length > 0;
-  const backbone = storedBackbone(backboneOf(backboneName), folder, {
+  const backbone = storedBackbone(backboneOf(backboneName, dataset.itemCount), folder, {
     mayKeep: (train, valid) => !isClean || !(sawForgotten(train) || sawForgotten(valid)),
   });
   const method = new Cragru({
-    backbone, retriever, generator: embedded(), candidates: config.candidates, candidateSource, seed: split.seed, kernels,
+    backbone: candidateSource === "exact" ? backbone.origin : backbone, retriever, generator: embedded(), candidates: config.candidates, candidateSource, seed: split.seed, kernels,
     ...(config.similar > 0 ? { similar: { rows: config.similar } } : {}),
     ...(clusters ? { clusters: { k: clusters.k, ...defined({ vectors: words }) } } : {}), ...defined({ template }),
   });

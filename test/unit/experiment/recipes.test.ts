@@ -32,7 +32,7 @@ function counted(inner: Backbone): Backbone & { fits: () => number } {
 
 describe("recipes by name", () => {
   it("carry their name and budget", () => {
-    expect([backboneOf("bpr").name, backboneOf("lightgcn").name]).toEqual(["bpr", "lightgcn"]);
+    expect([backboneOf("bpr", 10).name, backboneOf("lightgcn", 10).name, backboneOf("ease", 10).name]).toEqual(["bpr", "lightgcn", "ease"]);
     for (const name of RETRIEVER_NAMES) {
       const retriever = retrieverOf(name, 7);
       for (const word of name.split("-")) expect(retriever.name).toContain(word);
