@@ -78,7 +78,7 @@ export async function generateEach(
   const engine = await generator.describe(signal ? { signal } : {});
 
   const stop = new AbortController();
-  // One listener for each prompt in flight is no leak.
+  // Each prompt in flight listens: hundreds, where a queue answers.
   setMaxListeners(0, stop.signal);
   const cancel = (): void => stop.abort(signal!.reason);
   signal?.addEventListener("abort", cancel, { once: true });
