@@ -46,7 +46,7 @@ export { ollama, type OllamaOptions } from "./generation/ollama.js";
 export { GenerationFailure } from "./generation/failures.js";
 export { journaled, type Journaled } from "./generation/journal.js";
 export { replay, type ReplayOptions } from "./generation/replay.js";
-export { generateAll, type GenerateAllOptions } from "./generation/schedule.js";
+export { generateAll, generateEach, type GenerateAllOptions } from "./generation/schedule.js";
 
 export { Cragru, type Answers, type CandidateSource, type CragruOptions } from "./unlearning/cragru.js";
 export { Retrain, retrain, type RetrainOptions } from "./unlearning/retrain.js";

@@ -1,3 +1,4 @@
+import { setMaxListeners } from "node:events";
 import { ConfigError } from "../core/errors.js";
 import { Breather, type RunOptions } from "../core/progress.js";
 import type { Prompt } from "../core/prompt.js";
@@ -40,6 +41,28 @@ const PROGRESS_MS = 250;
  * @throws GenerationError, what `onCompletion` throws, or `signal.reason`.
  */
 export async function generateAll(prompts: readonly Prompt[], generator: Generator, options: GenerateAllOptions = {}): Promise<Generated> {
+  const completions = new Array<Completion>(prompts.length);
+  const summary = await generateEach(prompts, generator, {
+    ...options,
+    onCompletion: async (completion, index) => {
+      completions[index] = completion;
+      await options.onCompletion?.(completion, index);
+    },
+  });
+  // Sums in the order of the prompts: equal to the last bit, whatever the order of arrival was.
+  const { positionTau, tieRate } = completions.reduce((bias, completion) => bias.add(completion), new Bias());
+  return { completions, ...summary, positionTau, tieRate };
+}
+
+/**
+ * As {@link generateAll}, for more prompts than fit into memory: each is taken when a place is free for it, handed to
+ * `onCompletion` with its answer and not kept. The engine cannot see them all before the first is sent, unless they are an
+ * array: give it a context length that suits the longest.
+ * @throws as `generateAll`, and what the iteration of `prompts` throws.
+ */
+export async function generateEach(
+  prompts: readonly Prompt[] | Iterable<Prompt> | AsyncIterable<Prompt>, generator: Generator, options: GenerateAllOptions = {},
+): Promise<Omit<Generated, "completions">> {
   const { signal, onProgress, onCompletion, onFailure = "throw" } = options;
   const concurrency = options.concurrency ?? generator.concurrency ?? 1;
   if (!Number.isInteger(concurrency) || concurrency < 1) {
@@ -50,38 +73,42 @@ export async function generateAll(prompts: readonly Prompt[], generator: Generat
   }
   signal?.throwIfAborted();
   const start = performance.now();
-  generator.prepare?.(prompts);
+  const all = Array.isArray(prompts) ? prompts as readonly Prompt[] : undefined, total = all?.length ?? 0;
+  if (all) generator.prepare?.(all);
   const engine = await generator.describe(signal ? { signal } : {});
 
   const stop = new AbortController();
+  // Each prompt in flight listens: hundreds, where a queue answers.
+  setMaxListeners(0, stop.signal);
   const cancel = (): void => stop.abort(signal!.reason);
   signal?.addEventListener("abort", cancel, { once: true });
-  const completions = new Array<Completion>(prompts.length);
-  const counts = emptyCounts();
-  let next = 0, done = 0, shown = 0;
+  const source = new Source(prompts);
+  const counts = emptyCounts(), bias = new Bias();
+  let done = 0, shown = 0;
 
   const work = async (): Promise<void> => {
     const breather = new Breather(stop.signal);
-    while (next < prompts.length) {
+    for (;;) {
       stop.signal.throwIfAborted();
-      const index = next++;
-      const prompt = prompts[index]!;
-      const completion = await answer(prompt, generator, engine, onFailure, stop.signal);
+      const taken = await source.next();
+      if (!taken) return;
+      stop.signal.throwIfAborted();
+      const completion = await answer(taken.prompt, generator, engine, onFailure, stop.signal);
       // An engine may finish in spite of the abort: an answer that is no longer wanted is not journaled.
       stop.signal.throwIfAborted();
-      completions[index] = completion;
       addCounts(counts, completion.counts);
+      bias.add(completion);
       done++;
-      await onCompletion?.(completion, index);
-      if (onProgress && (done === prompts.length || performance.now() - shown >= PROGRESS_MS)) {
+      await onCompletion?.(completion, taken.index);
+      if (onProgress && (done === total || performance.now() - shown >= PROGRESS_MS)) {
         shown = performance.now();
-        onProgress(done, prompts.length, noteOf(counts, (performance.now() - start) / 1000, generator.hostLoad?.()));
+        onProgress(done, total, noteOf(counts, (performance.now() - start) / 1000, generator.hostLoad?.()));
       }
       if (breather.due()) await breather.pause();
     }
   };
   try {
-    const workers = Array.from({ length: Math.min(concurrency, prompts.length) }, async () => {
+    const workers = Array.from({ length: all ? Math.min(concurrency, total) : concurrency }, async () => {
       try {
         await work();
       } catch (error) {
@@ -93,8 +120,41 @@ export async function generateAll(prompts: readonly Prompt[], generator: Generat
     if (stop.signal.aborted) throw stop.signal.reason;
   } finally {
     signal?.removeEventListener("abort", cancel);
+    await source.close();
   }
-  return { completions, counts, ...biasOf(completions), engine, seconds: (performance.now() - start) / 1000 };
+  return { counts, positionTau: bias.positionTau, tieRate: bias.tieRate, engine, seconds: (performance.now() - start) / 1000 };
+}
+
+/** Hands prompts out in their order, one `next` of the iterator at a time. */
+class Source {
+  private readonly iterator: Iterator<Prompt> | AsyncIterator<Prompt>;
+  private index = 0;
+  private ended = false;
+  private tail: Promise<unknown> = Promise.resolve();
+
+  constructor(prompts: Iterable<Prompt> | AsyncIterable<Prompt>) {
+    this.iterator = Symbol.asyncIterator in prompts ? prompts[Symbol.asyncIterator]() : prompts[Symbol.iterator]();
+  }
+
+  next(): Promise<{ prompt: Prompt; index: number } | undefined> {
+    const taken = this.tail.then(async () => {
+      if (this.ended) return undefined;
+      // Whatever throws here has ended the iteration too.
+      this.ended = true;
+      const { value, done } = await this.iterator.next();
+      this.ended = done === true;
+      return done ? undefined : { prompt: value, index: this.index++ };
+    });
+    this.tail = taken.catch(() => undefined);
+    return taken;
+  }
+
+  /** Lets an iteration that was left early clean up. */
+  async close(): Promise<void> {
+    if (this.ended) return;
+    this.ended = true;
+    await this.iterator.return?.();
+  }
 }
 
 async function answer(prompt: Prompt, generator: Generator, engine: EngineInfo, onFailure: "throw" | "backbone", signal: AbortSignal): Promise<Completion> {
@@ -114,14 +174,31 @@ async function answer(prompt: Prompt, generator: Generator, engine: EngineInfo, 
 }
 
 /** How much the answers follow the order of the prompt, and how many candidates they leave tied. */
-export function biasOf(completions: readonly Completion[]): Pick<Generated, "positionTau" | "tieRate"> {
-  const taus = completions.flatMap(({ positionTau }) => (positionTau === undefined ? [] : [positionTau]));
-  const scored = completions.filter(({ status }) => status !== "fallback");
-  const candidates = scored.reduce((sum, { scores }) => sum + scores.length, 0);
-  return {
-    positionTau: taus.length > 0 ? taus.reduce((sum, tau) => sum + tau, 0) / taus.length : undefined,
-    tieRate: candidates > 0 ? scored.reduce((sum, { counts }) => sum + counts.ties, 0) / candidates : 0,
-  };
+class Bias {
+  private taus = 0;
+  private tauSum = 0;
+  private candidates = 0;
+  private ties = 0;
+
+  add({ positionTau, status, scores, counts }: Completion): this {
+    if (positionTau !== undefined) {
+      this.taus++;
+      this.tauSum += positionTau;
+    }
+    if (status !== "fallback") {
+      this.candidates += scores.length;
+      this.ties += counts.ties;
+    }
+    return this;
+  }
+
+  get positionTau(): number | undefined {
+    return this.taus > 0 ? this.tauSum / this.taus : undefined;
+  }
+
+  get tieRate(): number {
+    return this.candidates > 0 ? this.ties / this.candidates : 0;
+  }
 }
 
 /** Tokens per second, hosts, and what went wrong so far. */

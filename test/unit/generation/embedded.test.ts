@@ -17,29 +17,25 @@ function makePrompt(films: Film[], history: (Film & { rating: number; timestamp:
   };
 }
 
-/** The formulas as written, pair by pair. */
-function oracle({ candidates, history, ratingScale }: Prompt): number[] {
-  const timed = history.every(({ timestamp }) => timestamp !== undefined);
-  const sorted = [...history].sort((a, b) => (timed ? a.timestamp! - b.timestamp! : 0) || a.item - b.item);
-  const mean = sorted.reduce((sum, { rating }) => sum + rating, 0) / sorted.length;
-  const half = (ratingScale.max - ratingScale.min) / 2;
-  const similarity = (a: Film, b: Film): number => {
-    const [x, y] = [new Set(a.genres), new Set(b.genres)];
-    const both = [...x].filter((genre) => y.has(genre)).length, either = new Set([...x, ...y]).size;
-    return (either > 0 ? 0.7 * both / either : 0)
-      + (a.year !== undefined && b.year !== undefined ? 0.2 * Math.exp(-Math.abs(a.year - b.year) / 10) : 0)
-      + (titleStem(a.title) !== "" && titleStem(a.title) === titleStem(b.title) ? 0.1 : 0);
+/** The formulas as written, pair by pair, on the scale before the stretch. */
+function oracle({ candidates, history, ratingScale: { min, max } }: Prompt): number[] {
+  const sum = <T>(list: readonly T[], f: (one: T) => number): number => list.reduce((total, one) => total + f(one), 0);
+  const weight = ({ rating }: HistoryLine): number => (max > min ? Math.round(256 * (0.5 + (rating - min) / (max - min))) / 256 : 1);
+  /** `match` of a row or candidate with what is asked about; those that say nothing about it are left out. */
+  const lift = (match: (film: Film) => number | undefined): number => {
+    const offered = candidates.filter((film) => match(film) !== undefined), seen = history.filter((film) => match(film) !== undefined);
+    const share = sum(offered, (film) => match(film)!) / offered.length;
+    return Math.log((sum(seen, (row) => weight(row) * match(row)!) + 10 * share) / ((sum(seen, weight) + 10) * share));
   };
-  const scale = (values: number[]): number[] => {
-    const low = Math.min(...values), range = Math.max(...values) - low;
-    return values.map((value) => (range > 1e-12 ? (value - low) / range : 0));
-  };
-  const q = sorted.map((_, j) => (timed ? 2 ** (-(sorted.length - 1 - j) / 50) : 1));
-  const w = sorted.map(({ rating }) => Math.max(-1, Math.min(1, (rating - mean) / half)));
-  const sum = (f: (j: number) => number): number => sorted.reduce((total, _, j) => total + f(j), 0);
-  const taste = scale(candidates.map((c) => sum((j) => q[j]! * w[j]! * similarity(c, sorted[j]!)) / (1 + sum((j) => q[j]! * Math.abs(w[j]!)))));
-  const presence = scale(candidates.map((c) => sum((j) => q[j]! * similarity(c, sorted[j]!)) / (1 + sum((j) => q[j]!))));
-  return candidates.map((_, at) => 1 + 99 * (0.6 * (1 - at / (candidates.length - 1)) + 0.25 * presence[at]! + 0.15 * taste[at]!));
+  const mean = sum(candidates, ({ prior }) => prior) / candidates.length;
+  const deviation = Math.sqrt(sum(candidates, ({ prior }) => (prior - mean) ** 2) / candidates.length);
+  return candidates.map(({ prior, genres, year, title }) => {
+    const related = sum(history.filter((row) => titleStem(row.title) !== "" && titleStem(row.title) === titleStem(title)), weight);
+    return (prior - mean) / deviation
+      + (genres.length > 0 ? sum(genres, (genre) => lift((film) => (film.genres.length > 0 ? Number(film.genres.includes(genre)) : undefined))) / genres.length : 0)
+      + (year !== undefined ? lift((film) => (film.year === undefined ? undefined : Math.exp(-Math.abs(film.year - year) / 10))) : 0)
+      + related / (1 + related);
+  });
 }
 
 const film = fc.record({
@@ -59,7 +55,8 @@ describe("embedded", () => {
     fc.assert(fc.property(fc.array(film, { minLength: 2, maxLength: 20 }), rows, fc.boolean(), (films, given, timed) => {
       const prompt = makePrompt(films, given.map(({ film: own, rating, timestamp }) => ({ ...own, rating, timestamp: timed ? timestamp : undefined })));
       const scores = scoreByHistory(prompt);
-      if (given.length > 0) oracle(prompt).forEach((score, at) => expect(scores[at]).toBeCloseTo(score, 6));
+      const plain = given.length > 0 ? oracle(prompt) : films.map((_, at) => -at), low = Math.min(...plain), range = Math.max(...plain) - low;
+      plain.forEach((score, at) => expect(scores[at]).toBeCloseTo(range > 1e-9 ? 1 + 99 * (score - low) / range : 50.5, 6));
       for (const score of scores) expect(score >= 1 && score <= 100).toBe(true);
     }), { numRuns: 300 });
   });
@@ -96,8 +93,26 @@ describe("embedded", () => {
     expect(placeOf(24, history.filter(({ genres }) => genres[0] !== "War"))).toBeGreaterThanOrEqual(24);
     expect(placeOf(30, history)).toBeGreaterThan(29);
     // The same genre, rated low instead of high, stands lower.
-    const disliked = [...watched("War", 20, 1), ...watched("Drama", 20, 5)];
-    expect(placeOf(24, disliked)).toBeGreaterThan(placeOf(24, [...watched("War", 20, 5), ...watched("Drama", 20, 1)]));
+    const disliked = [...watched("War", 2, 1), ...watched("Drama", 20, 5)];
+    expect(placeOf(24, disliked)).toBeGreaterThan(placeOf(24, [...watched("War", 2, 5), ...watched("Drama", 20, 1)]));
+  });
+
+  it("lifts films of the years and of the series that were watched", () => {
+    const films = Array.from({ length: 50 }, (_, at) => ({ title: at === 40 ? "Rocky III" : `C${at}`, year: at === 25 ? 1950 : 1995, genres: ["Drama"] }));
+    const watched = (title: string, year: number) => Array.from({ length: 8 }, (_, at) => ({ title: `${title}${at}`, year, genres: ["Drama"], rating: 4, timestamp: at }));
+    const scoreOf = (item: number, history: ReturnType<typeof watched>): number => scoreByHistory(makePrompt(films, history))[item]!;
+    expect(scoreOf(25, watched("Old ", 1952))).toBeGreaterThan(scoreOf(25, watched("New ", 1995)) + 20);
+    expect(scoreOf(40, watched("Rocky ", 1995))).toBeGreaterThan(scoreOf(40, watched("Other ", 1995)) + 10);
+  });
+
+  it("lets the gaps of the backbone's scores count", () => {
+    const prompt = makePrompt([{ title: "A", year: 1990, genres: ["War"] }, { title: "B", year: 1990, genres: ["Drama"] }, { title: "C", year: 1990, genres: ["War"] }],
+      [{ title: "D", year: 1990, genres: ["Drama"], rating: 5, timestamp: 1 }]);
+    const withPriors = (...priors: number[]): number[] => [...scoreByHistory({ ...prompt, candidates: prompt.candidates.map((one, at) => ({ ...one, prior: priors[at]! })) })];
+    const close = withPriors(1.01, 1, 0), clear = withPriors(9, 1, 0);
+    expect(close[0]).toBeLessThan(close[1]!);
+    expect(clear[0]).toBeGreaterThan(clear[1]!);
+    for (const score of withPriors(2, 2, 2)) expect(score >= 1 && score <= 100).toBe(true);
   });
 
   it("counts fairly on other rating scales and without any", () => {
