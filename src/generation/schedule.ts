@@ -50,8 +50,7 @@ export async function generateAll(prompts: readonly Prompt[], generator: Generat
     },
   });
   // Sums in the order of the prompts: equal to the last bit, whatever the order of arrival was.
-  const { positionTau, tieRate } = completions.reduce((bias, completion) => bias.add(completion), new Bias());
-  return { completions, ...summary, positionTau, tieRate };
+  return { completions, ...summary, ...biasOf(completions) };
 }
 
 /**
@@ -173,7 +172,12 @@ async function answer(prompt: Prompt, generator: Generator, engine: EngineInfo, 
   }
 }
 
-/** How much the answers follow the order of the prompt, and how many candidates they leave tied. */
+/** How much answers follow the order of the prompt, and how many candidates they leave tied. */
+export function biasOf(completions: readonly Completion[]): Pick<Generated, "positionTau" | "tieRate"> {
+  const { positionTau, tieRate } = completions.reduce((bias, completion) => bias.add(completion), new Bias());
+  return { positionTau, tieRate };
+}
+
 class Bias {
   private taus = 0;
   private tauSum = 0;
