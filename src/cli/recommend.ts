@@ -8,6 +8,7 @@ interface Flags extends CommonOptions {
   run: string;
   generator?: string;
   host?: string;
+  queue?: string;
   onFailure?: "throw" | "backbone";
   concurrency?: number;
   restart?: boolean;
@@ -22,6 +23,7 @@ export function addRecommend(program: Command, streams: Streams): void {
       + "after Ctrl-C or a crash the same command goes on.")
     .option("--generator <spec>", "embedded (default, no LLM), ollama:<model>, auto, replay:<file> or copycat (leak probe)")
     .option("--host <address>", "Ollama server (default OLLAMA_HOST)")
+    .option("--queue <url>", "let the workers on this Redis ask the model instead (redis://...; see cragru worker)")
     .addOption(new Option("--on-failure <choice>", "what a failed answer becomes: an error (default), or the backbone's order, counted")
       .choices(["throw", "backbone"]))
     .option("--concurrency <n>", "requests in flight at once", whole)
@@ -29,9 +31,9 @@ export function addRecommend(program: Command, streams: Streams): void {
     .option("--restart", "throw the answers of an earlier run away");
   common(runFolder(command), "cragru recommend --generator ollama:llama3.1:8b", "cragru recommend --generator embedded");
   command.action(async (flags: Flags) => {
-    const { run, generator, host, onFailure, concurrency, restart, seed } = flags;
+    const { run, generator, host, queue, onFailure, concurrency, restart, seed } = flags;
     await execute(streams, flags, (context) => recommend({
-      run, ...defined({ generator, host, onFailure, concurrency, restart, seed }), ...context,
+      run, ...defined({ generator, host, queue, onFailure, concurrency, restart, seed }), ...context,
     }));
   });
 }

@@ -3,13 +3,14 @@ import { rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { ConfigError, DataError, GenerationError } from "../../core/errors.js";
 import { assertEvidence } from "../../data/guards.js";
-import { chooseGenerator } from "../../generation/choose.js";
+import { chooseGenerator, type Choice } from "../../generation/choose.js";
 import type { EngineInfo, GenerationCounts } from "../../generation/generator.js";
 import { journaled } from "../../generation/journal.js";
+import { queued } from "../../generation/queue.js";
 import { engineId } from "../../generation/replay.js";
 import { generateAll } from "../../generation/schedule.js";
 import { rerank } from "../../unlearning/cragru.js";
-import { resolveConfig } from "../config.js";
+import { resolveConfig, type RunConfig } from "../config.js";
 import { defined } from "../defined.js";
 import { makeFolder, readJson, writeJson, writing } from "../draft.js";
 import { formatTrec } from "../trec.js";
@@ -22,6 +23,8 @@ export interface RecommendStepOptions extends StepOptions {
   generator?: string;
   /** Ollama server; default OLLAMA_HOST. */
   host?: string;
+  /** Redis address: workers (`cragru worker`) ask the model in place of this process; `generator` then names their model. */
+  queue?: string;
   onFailure?: "throw" | "backbone";
   /** Requests in flight at once. */
   concurrency?: number;
@@ -104,9 +107,9 @@ async function recommendIn(options: RecommendStepOptions): Promise<RecommendStep
   const prompts = await readPrompts(join(source, "prompts.jsonl"), made.promptsHash, dataset, lists, made.settings.profile, quiet);
   for (const { user, evidence, candidates } of prompts) assertEvidence({ user, evidence, candidates: candidates.map(({ item }) => item), split });
 
-  const choice = await chooseGenerator(config.generator, {
-    ...quiet, ollama: { seed: config.seed, ...defined({ host: config.host, concurrency: config.concurrency }) },
-  });
+  const choice = options.queue === undefined
+    ? await chooseGenerator(config.generator, { ...quiet, ollama: { seed: config.seed, ...defined({ host: config.host, concurrency: config.concurrency }) } })
+    : chooseQueue(options.queue, config, note);
   note(choice.sentence);
   const started = performance.now();
   try {
@@ -155,6 +158,17 @@ async function recommendIn(options: RecommendStepOptions): Promise<RecommendStep
   } finally {
     await choice.generator.close();
   }
+}
+
+/** The workers of a queue in place of an engine of our own. */
+function chooseQueue(url: string, { generator, host, seed, concurrency }: RunConfig, note: (text: string) => void): Pick<Choice, "generator" | "sentence"> {
+  const model = /^ollama:(.+)$/s.exec(generator)?.[1];
+  if (model === undefined || host !== undefined) {
+    throw new ConfigError("CONFIG_QUEUE", model === undefined ? `A queue needs the model that its workers serve, not "${generator}".` : "A queue and a host were asked for at once.", {
+      hint: model === undefined ? "Name it: --generator ollama:llama3.1:8b" : "Give the host to the worker: cragru worker --queue ... --host ... --model ...",
+    });
+  }
+  return { generator: queued({ url, model, settings: { seed }, note, ...defined({ concurrency }) }), sentence: `Generator: ${model}, by the workers of the queue.` };
 }
 
 /** Takes the folder's replies over, or refuses those of other prompts or another engine. */
