@@ -1,3 +1,4 @@
+import { setMaxListeners } from "node:events";
 import { ConfigError } from "../core/errors.js";
 import { Breather, type RunOptions } from "../core/progress.js";
 import type { Prompt } from "../core/prompt.js";
@@ -54,6 +55,8 @@ export async function generateAll(prompts: readonly Prompt[], generator: Generat
   const engine = await generator.describe(signal ? { signal } : {});
 
   const stop = new AbortController();
+  // Each prompt in flight listens: hundreds, where a queue answers.
+  setMaxListeners(0, stop.signal);
   const cancel = (): void => stop.abort(signal!.reason);
   signal?.addEventListener("abort", cancel, { once: true });
   const completions = new Array<Completion>(prompts.length);

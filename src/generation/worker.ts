@@ -54,6 +54,8 @@ export interface QueueWorker {
 }
 
 const STRIKES = 3, LONGEST_PROBE_SECONDS = 60;
+/** Pause before the queue library asks a Redis again that was away; its own 15 s would idle the fleet after each restart. */
+const LINK_RETRY_MS = 1000;
 /** A job may lose this many workers before it is given up. */
 const MOST_STALLS = 3;
 /** Runs whose generator is kept. */
@@ -115,7 +117,7 @@ class RunningWorker implements QueueWorker {
     this.finished.catch(() => undefined);
     this.worker = new link.bullmq.Worker<JobData>(queueNameOf(queue.model), (job, token) => this.work(job, token), {
       connection: link.redis, prefix: PREFIX, concurrency, name: name.replace(/[^\w.-]/g, "_"),
-      lockDuration: lockSeconds * 1000, stalledInterval: stalledSeconds * 1000, maxStalledCount: MOST_STALLS, drainDelay: 2,
+      lockDuration: lockSeconds * 1000, stalledInterval: stalledSeconds * 1000, maxStalledCount: MOST_STALLS, drainDelay: 2, runRetryDelay: LINK_RETRY_MS,
     });
     this.worker.on("error", (error) => this.linkLost(error));
     this.worker.on("ready", () => { this.isLinkNoted = false; });
