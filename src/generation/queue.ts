@@ -81,6 +81,8 @@ class QueuedGenerator implements Generator {
   private readonly taken = new Map<string, readonly number[]>();
   private readonly shares = new Map<string, Share>();
   private workers: number | undefined;
+  /** Who answered first: the others must hold the same model file. */
+  private first: EngineInfo | undefined;
   private isLooking = false;
   private isClosed = false;
   private tokens = 0;
@@ -205,7 +207,11 @@ class QueuedGenerator implements Generator {
     try {
       for (;;) {
         const info = await store.engine(id);
-        if (info) return info;
+        if (info) {
+          this.first ??= info;
+          if (info.digest !== this.first.digest) throw otherEngine("that answered", info, this.first);
+          return info;
+        }
         const job = await queue.getJob(id);
         if (await job?.isFailed()) throw failureOf(readFailure(job!.failedReason));
         const waited = performance.now() - start;
@@ -219,6 +225,8 @@ class QueuedGenerator implements Generator {
         if (this.isClosed) throw closed();
         await sleep(POLL_MS);
       }
+    } catch (error) {
+      throw this.isClosed ? closed() : error;
     } finally {
       if (!this.isClosed) await queue.remove(id).catch(() => undefined);
     }
