@@ -9,9 +9,10 @@ import { answerLimit } from "./contract.js";
 import { GenerationFailure } from "./failures.js";
 import type { Completion, EngineInfo, Generator } from "./generator.js";
 import { purgeQueue } from "./queueadmin.js";
-import { failureOf, readFailure } from "./queuefailure.js";
+import { closed, failureOf, readFailure } from "./queuefailure.js";
+import { JOB, QueueJobs } from "./queuejobs.js";
 import { connectQueue, PREFIX, queueNameOf, sealingKey, type QueueLink, type QueuePlace } from "./queuelink.js";
-import { QueueStore, usersIn, type JobData, type QueuedAnswer, type QueuedRun, type QueueSettings } from "./queuestore.js";
+import { QueueStore, usersIn, type JobData, type QueuedRun, type QueueSettings } from "./queuestore.js";
 import { completionOf, engineId } from "./replay.js";
 
 export interface QueuedOptions extends QueuePlace {
@@ -32,9 +33,6 @@ export interface QueuedOptions extends QueuePlace {
 const DAY = 86_400;
 const POLL_MS = 150;
 const PATIENCE_MS = 3000;
-/** A failed try is repeated after 0.3, 0.6, 1.2 ... seconds, each up to half longer. */
-const JOB = { attempts: 6, backoff: { type: "exponential", delay: 300, jitter: 0.5 }, removeOnComplete: true, removeOnFail: { age: 7 * DAY } } as const;
-
 /**
  * A language model behind any number of workers (`startWorker`, `cragru worker`), each beside its own server: one job a user,
  * all its passes in it. The queue lives in Redis; prompts and answers pass through it sealed. A job's id follows from prompt,
@@ -55,19 +53,7 @@ export function jobId(prompt: Pick<Prompt, "promptHash" | "user">, engine: strin
 interface Opened extends QueueLink {
   queue: Queue<JobData>;
   store: QueueStore;
-}
-
-interface Waiting {
-  prompt: Prompt;
-  data: JobData;
-  resolve: (answer: QueuedAnswer) => void;
-  reject: (error: unknown) => void;
-  answer: Promise<QueuedAnswer>;
-}
-
-interface Share {
-  answers: number;
-  since: number;
+  jobs: QueueJobs;
 }
 
 class QueuedGenerator implements Generator {
@@ -76,14 +62,11 @@ class QueuedGenerator implements Generator {
   private readonly key: Buffer;
   private readonly options: Required<Omit<QueuedOptions, "key">>;
   private opening: Promise<Opened> | undefined;
+  private jobs: QueueJobs | undefined;
   private readonly engines = new Map<string, Promise<EngineInfo>>();
-  private readonly waiting = new Map<string, Waiting>();
   private readonly taken = new Map<string, readonly number[]>();
-  private readonly shares = new Map<string, Share>();
-  private workers: number | undefined;
   /** Who answered first: the others must hold the same model file. */
   private first: EngineInfo | undefined;
-  private isLooking = false;
   private isClosed = false;
   private tokens = 0;
   private keyLengths: number[] = [];
@@ -125,30 +108,21 @@ class QueuedGenerator implements Generator {
       runId: this.runId(this.run()), user: prompt.user, promptHash: prompt.promptHash, engine: engineId(engine),
       ...(engine.digest === undefined ? {} : { digest: engine.digest }),
     };
-    const { entry, worker } = await unlessAborted(this.answer(id, prompt, data), signal);
+    const { jobs } = await this.open();
+    const { entry, worker } = await unlessAborted(jobs.answer(id, prompt, data, this.run()), signal);
     if (engineId(entry.engine) !== data.engine) throw otherEngine(worker, entry.engine, engine);
+    this.taken.set(id, usersIn(prompt));
     return { ...completionOf(entry, prompt), engine: entry.engine };
   }
 
-  /** "3 workers: gpu1 120 (2.1/s), gpu2 97 (1.8/s)". */
   hostLoad(): string | undefined {
-    const now = performance.now();
-    const parts = [...this.shares].sort(([a], [b]) => (a < b ? -1 : 1)).map(([worker, { answers, since }]) => {
-      const seconds = (now - since) / 1000;
-      return `${worker} ${answers}${seconds > 1 ? ` (${(answers / seconds).toFixed(1)}/s)` : ""}`;
-    });
-    const count = this.workers === undefined ? "" : `${this.workers} ${this.workers === 1 ? "worker" : "workers"}`;
-    return [count, parts.join(", ")].filter((text) => text !== "").join(": ") || undefined;
+    return this.jobs?.load();
   }
 
   async purge(rows: Interactions): Promise<string[]> {
     const { url, model } = this.options;
     const gone = new Set(rows.presentUsers());
-    for (const [id, { prompt, reject }] of this.waiting) {
-      if (!usersIn(prompt).some((user) => gone.has(user))) continue;
-      this.waiting.delete(id);
-      reject(forgotten(prompt.user));
-    }
+    this.jobs?.forget(gone);
     const { left } = await purgeQueue({ url, models: [model], users: gone });
     return left;
   }
@@ -159,6 +133,7 @@ class QueuedGenerator implements Generator {
     this.isClosed = true;
     const opened = await this.opening?.catch(() => undefined);
     if (!opened) return;
+    opened.jobs.close();
     if (opened.redis.status === "ready") await opened.store.drop(this.taken).catch(() => undefined);
     await opened.queue.close().catch(() => undefined);
     opened.redis.disconnect();
@@ -178,16 +153,22 @@ class QueuedGenerator implements Generator {
   }
 
   private async connect(): Promise<Opened> {
-    const { url, model, lifeSeconds, note } = this.options;
+    const { url, model, lifeSeconds, checkSeconds, note } = this.options;
     const link = await connectQueue(url);
-    link.redis.on("close", () => { if (!this.isClosed) note(`The queue at ${link.place} is away; going on when it is back.`); });
+    let isAway = false;
+    link.redis.on("close", () => {
+      if (!this.isClosed && !isAway) note(`The queue at ${link.place} is away; going on when it is back.`);
+      isAway = true;
+    });
+    link.redis.on("ready", () => { isAway = false; });
     try {
       const store = new QueueStore(link.redis, model, this.key, lifeSeconds);
       await store.checkKey();
       const queue = new link.bullmq.Queue<JobData>(queueNameOf(model), { connection: link.redis, prefix: PREFIX, streams: { events: { maxLen: 100 } } });
       // The connection mends itself; without a listener the library would end the process.
       queue.on("error", () => undefined);
-      return { ...link, queue, store };
+      this.jobs = new QueueJobs(queue, store, { checkSeconds, note, help: this.help(link.place) });
+      return { ...link, queue, store, jobs: this.jobs };
     } catch (error) {
       link.redis.disconnect();
       throw error;
@@ -201,7 +182,7 @@ class QueuedGenerator implements Generator {
     await store.putRun(runId, run);
     const id = `d-${fingerprint("describe", runId, process.pid, performance.timeOrigin + performance.now())}`;
     await queue.add("describe", { runId }, { ...JOB, jobId: id, lifo: true });
-    const hint = `Start one beside each server: cragru worker --queue ${place} --host <server> --model ${model}`;
+    const hint = this.help(place);
     const start = performance.now();
     let isNoted = false;
     try {
@@ -232,94 +213,8 @@ class QueuedGenerator implements Generator {
     }
   }
 
-  private answer(id: string, prompt: Prompt, data: JobData): Promise<QueuedAnswer> {
-    let one = this.waiting.get(id);
-    if (!one) {
-      let resolve!: Waiting["resolve"], reject!: Waiting["reject"];
-      const answer = new Promise<QueuedAnswer>((yes, no) => { [resolve, reject] = [yes, no]; });
-      one = { prompt, data, resolve, reject, answer };
-      // Who waits hears of it; a caller that was aborted does not.
-      answer.catch(() => undefined);
-      this.waiting.set(id, one);
-      this.submit(id, one).then(() => this.look(), (error: unknown) => this.fail(id, error));
-    }
-    return one.answer;
-  }
-
-  /** Puts a job on the queue unless its answer is there. One that failed before is asked again. */
-  private async submit(id: string, { prompt, data }: Waiting): Promise<void> {
-    const { queue, store } = await this.open();
-    const [known] = await store.answers([id]);
-    if (known) return this.take(id, known);
-    await store.putRun(data.runId, this.run());
-    await store.putPrompt(id, prompt);
-    // Without effect on a job that a worker holds; adding it then has none either.
-    await queue.remove(id);
-    await queue.add("generate", data, { ...JOB, jobId: id });
-  }
-
-  private take(id: string, answer: QueuedAnswer): void {
-    const one = this.waiting.get(id);
-    if (!one) return;
-    this.waiting.delete(id);
-    this.taken.set(id, usersIn(one.prompt));
-    const share = this.shares.get(answer.worker) ?? { answers: 0, since: performance.now() };
-    share.answers++;
-    this.shares.set(answer.worker, share);
-    one.resolve(answer);
-  }
-
-  private fail(id: string, error: unknown): void {
-    this.waiting.get(id)?.reject(error);
-    this.waiting.delete(id);
-  }
-
-  /** Collects answers for as long as any are missing, and from time to time looks what became of the others. */
-  private look(): void {
-    if (this.isLooking || this.waiting.size === 0) return;
-    this.isLooking = true;
-    void this.collect().catch((error: unknown) => {
-      for (const id of [...this.waiting.keys()]) this.fail(id, this.isClosed ? closed() : error);
-    }).finally(() => {
-      this.isLooking = false;
-      this.look();
-    });
-  }
-
-  private async collect(): Promise<void> {
-    const { store, queue } = await this.open();
-    let checked = performance.now();
-    while (this.waiting.size > 0) {
-      if (this.isClosed) throw closed();
-      const ids = [...this.waiting.keys()];
-      const answers = await store.answers(ids);
-      answers.forEach((answer, at) => { if (answer) this.take(ids[at]!, answer); });
-      if (performance.now() - checked > this.options.checkSeconds * 1000) {
-        this.workers = await queue.getWorkersCount();
-        for (const id of ids) if (this.waiting.has(id)) await this.check(id);
-        checked = performance.now();
-      }
-      await sleep(POLL_MS);
-    }
-  }
-
-  /** A job that failed is reported; one that a restart of Redis lost is put there again, unless it was purged. */
-  private async check(id: string): Promise<void> {
-    const { store, queue } = await this.open();
-    const state = await queue.getJobState(id);
-    if (state === "failed") {
-      const job = await queue.getJob(id);
-      if (job) this.fail(id, failureOf(readFailure(job.failedReason)));
-      return;
-    }
-    if (state !== "unknown" && state !== "completed") return;
-    // In this order: the answer is written before the job goes.
-    const [answer] = await store.answers([id]);
-    const one = this.waiting.get(id);
-    if (!one) return;
-    if (answer) this.take(id, answer);
-    else if (await store.isForgotten(id)) this.fail(id, forgotten(one.prompt.user));
-    else await this.submit(id, one);
+  private help(place: string): string {
+    return `Start one beside each server: cragru worker --queue ${place} --host <server> --model ${this.options.model}`;
   }
 }
 
@@ -337,12 +232,3 @@ export function otherEngine(worker: string, found: EngineInfo, wanted: Pick<Engi
     hint: isOtherFile ? `Run beside each worker: ollama pull ${found.model}` : "Use the same version of Ollama and of cragru everywhere.",
   });
 }
-
-function forgotten(user: number): GenerationFailure {
-  return new GenerationFailure("GENERATION_CANCELLED", "cancelled", `The job of user ${user} was purged from the queue: a row behind it was forgotten.`);
-}
-
-function closed(): GenerationFailure {
-  return new GenerationFailure("GENERATION_CANCELLED", "cancelled", "The queue was closed before all answers came.");
-}
-

@@ -31,3 +31,13 @@ export function readFailure(text: string): JobFailure {
 export function failureOf({ code, kind, message, hint }: JobFailure): GenerationFailure {
   return new GenerationFailure(code, kind, message, hint === undefined ? {} : { hint });
 }
+
+/** Ends the wait for a job whose rows were purged. */
+export function forgotten(user: number): GenerationFailure {
+  return new GenerationFailure("GENERATION_CANCELLED", "cancelled", `The job of user ${user} was purged from the queue: a row behind it was forgotten.`);
+}
+
+/** Ends every wait. */
+export function closed(): GenerationFailure {
+  return new GenerationFailure("GENERATION_CANCELLED", "cancelled", "The queue was closed before all answers came.");
+}

@@ -45,11 +45,7 @@ export async function connectQueue(url: string): Promise<QueueLink> {
   try {
     await redis.connect();
     const version = /redis_version:(\S+)/.exec(await redis.info("server"))?.[1] ?? "0.0.0";
-    if (!atLeast(version, REDIS_FLOOR)) {
-      throw new ConfigError("CONFIG_QUEUE_VERSION", `${place} runs Redis ${version}; the queue needs 6.2 or later.`, {
-        hint: "Update it, on Debian with: apt-get install redis-server",
-      });
-    }
+    if (!atLeast(version, REDIS_FLOOR)) throw tooOld(place, version);
     isOpen = true;
     return { redis, bullmq, place };
   } catch (error) {
@@ -100,10 +96,18 @@ function placeOf(text: string): string {
 
 function unreachable(place: string, error: unknown): ConfigError {
   const why = error instanceof Error ? error.message : String(error);
+  // The client's first word, HELLO, is as young as Redis 6.
+  if (/unknown command/i.test(why)) return tooOld(place, "5 or older");
   const isRefused = /NOAUTH|WRONGPASS|NOPERM/.test(why);
   return new ConfigError("CONFIG_QUEUE_DOWN", `No queue answers at ${place} (${why.replace(/\s+/g, " ").slice(0, 200)}).`, {
     hint: isRefused ? "Put the user and password into the address: redis://user:password@host" : "Start it with: redis-server --appendonly yes",
     cause: error,
+  });
+}
+
+function tooOld(place: string, version: string): ConfigError {
+  return new ConfigError("CONFIG_QUEUE_VERSION", `${place} runs Redis ${version}; the queue needs 6.2 or later.`, {
+    hint: "Update it, on Debian with: apt-get install redis-server",
   });
 }
 

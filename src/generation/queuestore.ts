@@ -41,11 +41,11 @@ export interface JobData {
 /** Set of all models with a queue. */
 export const MODELS_KEY = "cragru-store:models";
 
-/** An answer counts if its prompt is still wanted and nobody answered before: 1 when it was taken. */
+/** An answer counts if its prompt is still wanted, was not purged, and nobody answered before: 1 when it was taken. */
 const TAKE_ANSWER = `
 if redis.call('exists', KEYS[1]) == 0 then return 0 end
 redis.call('del', KEYS[1])
-if redis.call('exists', KEYS[2]) == 1 then return 0 end
+if redis.call('exists', KEYS[2], KEYS[4]) > 0 then return 0 end
 redis.call('set', KEYS[2], ARGV[1], 'EX', ARGV[2])
 redis.call('hincrby', KEYS[3], ARGV[3], 1)
 return 1`;
@@ -95,13 +95,23 @@ export class QueueStore {
   /** Before the job is added: a worker that finds no prompt takes the job for done. */
   async putPrompt(id: string, prompt: Prompt): Promise<void> {
     const name = `${this.base}prompt:${id}`;
-    const work = this.redis.multi().del(`${this.base}forgotten:${id}`).set(name, this.seal(name, plainPrompt(prompt)), "EX", this.lifeSeconds);
+    const work = this.redis.multi().set(name, this.seal(name, plainPrompt(prompt)), "EX", this.lifeSeconds);
     for (const user of usersIn(prompt)) work.sadd(`${this.base}user:${user}`, id).expire(`${this.base}user:${user}`, this.lifeSeconds);
     await work.exec();
   }
 
+  /** A run asks anew for what was purged: it may, its rows were checked. */
+  revive(id: string): Promise<unknown> {
+    return this.redis.del(`${this.base}forgotten:${id}`);
+  }
+
+  dropPrompt(id: string): Promise<unknown> {
+    return this.redis.del(`${this.base}prompt:${id}`);
+  }
+
   /** Undefined when it was answered, purged, or has expired. */
   async prompt(id: string): Promise<Prompt | undefined> {
+    if (await this.isForgotten(id)) return undefined;
     const plain = await this.get<PlainPrompt>(`${this.base}prompt:${id}`);
     return plain && { ...plain, evidence: rowsOf(plain.evidence), similar: plain.similar && rowsOf(plain.similar) } as Prompt;
   }
@@ -109,7 +119,7 @@ export class QueueStore {
   /** Keeps an answer and drops its prompt. False when the prompt is gone (purged) or was answered before: then nothing changes. */
   async putAnswer(id: string, answer: QueuedAnswer): Promise<boolean> {
     const name = `${this.base}answer:${id}`;
-    const taken = await this.redis.eval(TAKE_ANSWER, 3, `${this.base}prompt:${id}`, name, `${this.base}done`, this.seal(name, answer), this.lifeSeconds, answer.worker);
+    const taken = await this.redis.eval(TAKE_ANSWER, 4, `${this.base}prompt:${id}`, name, `${this.base}done`, `${this.base}forgotten:${id}`, this.seal(name, answer), this.lifeSeconds, answer.worker);
     return taken === 1;
   }
 

@@ -150,9 +150,11 @@ class RunningWorker implements QueueWorker {
     const { UnrecoverableError, WaitingError } = this.link.bullmq;
     try {
       return await this.answer(job);
-    } catch (error) {
-      if (error instanceof ConfigError || (error instanceof GenerationFailure && (UNFIT.has(error.code) || AWAY.has(error.code)))) {
-        if (error instanceof GenerationFailure && AWAY.has(error.code)) this.strike(error);
+    } catch (thrown) {
+      const error = asFailure(thrown);
+      const isAway = error instanceof GenerationFailure && AWAY.has(error.code);
+      if (isAway || isUnfit(error)) {
+        if (isAway) this.strike(error);
         else this.giveUp(error);
         this.counts.returned++;
         await job.moveToWait(token);
@@ -235,7 +237,7 @@ class RunningWorker implements QueueWorker {
           await probe.describe({ signal });
           break;
         } catch (error) {
-          if (error instanceof GenerationFailure && UNFIT.has(error.code)) return this.giveUp(error);
+          if (isUnfit(error)) return this.giveUp(error);
         }
       }
       // The server may hold another model file than before: it is asked again.
@@ -260,6 +262,17 @@ class RunningWorker implements QueueWorker {
     this.isLinkNoted = true;
     this.options.note?.(`The queue at ${this.link.place} is in trouble (${error.message}); going on when it is back.`);
   }
+}
+
+/** This worker can serve no job of the queue. */
+function isUnfit(error: unknown): boolean {
+  return error instanceof GenerationFailure ? UNFIT.has(error.code) : error instanceof ConfigError && error.code === "CONFIG_QUEUE_KEY";
+}
+
+/** Settings of a run that the engine refuses are the run's fault, not the worker's. */
+function asFailure(error: unknown): unknown {
+  if (!(error instanceof ConfigError) || error.code === "CONFIG_QUEUE_KEY") return error;
+  return new GenerationFailure("GENERATION_REQUEST", "permanent", `A worker refused the run's settings: ${error.message}`, { cause: error });
 }
 
 /** A prompt that is as long as the run's longest and says nothing: for `prepare`, which looks at lengths alone. */

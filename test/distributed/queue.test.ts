@@ -21,8 +21,8 @@ import { hasRedis, RedisServer, until } from "../fixtures/redis.js";
 const KEY = "a key of the tests, longer than thirty-two characters";
 const closing: (() => Promise<unknown>)[] = [];
 
-async function redisServer(fsync?: "always" | "everysec"): Promise<RedisServer> {
-  const redis = await new RedisServer(fsync).start();
+async function redisServer(): Promise<RedisServer> {
+  const redis = await new RedisServer().start();
   closing.push(() => redis.remove());
   return redis;
 }
@@ -218,6 +218,7 @@ describe.skipIf(!hasRedis())(hasRedis() ? "a queue over Redis" : "redis-server i
     const answers = prompts.map((prompt) => generator.generate(prompt).catch((error: unknown) => error));
     // One is under way, two wait: user 1 is purged by his row, whoever of them he is; user 2 stays.
     await until(() => host.busy === 1);
+    expect(await dump(redis.url)).toMatch(/user:[01]\b[^]*"user\\*":[01],/);
     const first = await purgeQueue({ url: redis.url, users: [0] });
     const second = await generator.purge!(rowsOfUser(prompts[1]!));
     expect(first.removed).toBe(1);
@@ -246,6 +247,23 @@ describe.skipIf(!hasRedis())(hasRedis() ? "a queue over Redis" : "redis-server i
     expect(await clearQueue({ url: redis.url, models: ["toy"] })).toEqual(["toy:latest"]);
     expect(await queueStatus({ url: redis.url })).toEqual([]);
     expect(await dump(redis.url)).not.toContain("cragru-store");
+  });
+
+  it("can be stopped while Redis is away, and says that it is", async () => {
+    const redis = await redisServer(), host = await ollamaServer({ pieceDelayMs: 20 });
+    await serve(redis, host);
+    const notes: string[] = [], stop = new AbortController();
+    const generator = run(redis, { note: (text) => notes.push(text) });
+    let done = 0;
+    const asked = generateAll(await makePrompts({ userCount: 20 }), generator, { signal: stop.signal, onCompletion: () => { done++; } });
+    await until(() => done > 0);
+    await redis.kill();
+    await until(() => notes.some((note) => note.includes("is away; going on when it is back")));
+    stop.abort(new Error("enough"));
+    await expect(asked).rejects.toThrow("enough");
+    await generator.close();
+    await redis.start();
+    expect(notes).toHaveLength(1);
   });
 
   it("says how to start a worker when there is none", async () => {
