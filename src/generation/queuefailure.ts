@@ -1,3 +1,4 @@
+import { ConfigError } from "../core/errors.js";
 import { GenerationFailure, type FailureCode, type FailureKind } from "./failures.js";
 
 /** Why a job failed, as the queue keeps it. */
@@ -7,6 +8,10 @@ export interface JobFailure {
   message: string;
   hint?: string;
 }
+
+const AWAY = new Set<FailureCode>(["GENERATION_SERVER_DOWN", "GENERATION_SERVER_LOST"]);
+const ILL = new Set<FailureCode>(["GENERATION_SERVER", "GENERATION_TIMEOUT", "GENERATION_MEMORY"]);
+const UNFIT = new Set<FailureCode>(["GENERATION_MODEL_MISSING", "GENERATION_VERSION", "GENERATION_MIXED_MODELS"]);
 
 /** The one text that the queue keeps of a failure. */
 export function failureText(error: GenerationFailure): string {
@@ -40,4 +45,25 @@ export function forgotten(user: number): GenerationFailure {
 /** Ends every wait. */
 export function closed(): GenerationFailure {
   return new GenerationFailure("GENERATION_CANCELLED", "cancelled", "The queue was closed before all answers came.");
+}
+
+/** The worker's server is away: the job is as good as new. */
+export function isAway(error: unknown): error is GenerationFailure {
+  return error instanceof GenerationFailure && AWAY.has(error.code);
+}
+
+/** The worker's server is ill: others may do better, and it should not eat the queue. */
+export function isIll(error: GenerationFailure): boolean {
+  return ILL.has(error.code);
+}
+
+/** This worker can serve no job of the queue. */
+export function isUnfit(error: unknown): boolean {
+  return error instanceof GenerationFailure ? UNFIT.has(error.code) : error instanceof ConfigError && error.code === "CONFIG_QUEUE_KEY";
+}
+
+/** Settings of a run that the engine refuses are the run's fault, not the worker's. */
+export function asFailure(error: unknown): unknown {
+  if (!(error instanceof ConfigError) || error.code === "CONFIG_QUEUE_KEY") return error;
+  return new GenerationFailure("GENERATION_REQUEST", "permanent", `A worker refused the run's settings: ${error.message}`, { cause: error });
 }

@@ -5,11 +5,11 @@ import { ConfigError } from "../core/errors.js";
 import { Interactions } from "../core/interactions.js";
 import type { RunOptions } from "../core/progress.js";
 import { hashMessages, type Prompt } from "../core/prompt.js";
-import { GenerationFailure, type FailureCode } from "./failures.js";
+import { GenerationFailure } from "./failures.js";
 import type { Generator } from "./generator.js";
 import { entryOf } from "./journal.js";
 import { otherEngine } from "./queue.js";
-import { failureText } from "./queuefailure.js";
+import { asFailure, failureText, isAway, isIll, isUnfit } from "./queuefailure.js";
 import { connectQueue, PREFIX, queueNameOf, sealingKey, type QueueLink, type QueuePlace } from "./queuelink.js";
 import { QueueStore, type JobData, type QueuedRun, type QueueSettings } from "./queuestore.js";
 import { engineId } from "./replay.js";
@@ -53,6 +53,7 @@ export interface QueueWorker {
   close(): Promise<WorkerReport>;
 }
 
+const DRAIN_POLL_MS = 20, ACKNOWLEDGE_MS = 5000;
 const STRIKES = 3, LONGEST_PROBE_SECONDS = 60;
 /** Pause before the queue library asks a Redis again that was away; its own 15 s would idle the fleet after each restart. */
 const LINK_RETRY_MS = 1000;
@@ -60,13 +61,6 @@ const LINK_RETRY_MS = 1000;
 const MOST_STALLS = 3;
 /** Runs whose generator is kept. */
 const MOST_RUNS = 8;
-/** The server is away: the job is as good as new. */
-const AWAY = new Set<FailureCode>(["GENERATION_SERVER_DOWN", "GENERATION_SERVER_LOST"]);
-/** The server is ill: others may do better, and it should not eat the queue. */
-const ILL = new Set<FailureCode>(["GENERATION_SERVER", "GENERATION_TIMEOUT", "GENERATION_MEMORY"]);
-/** This worker is of no use to the queue. */
-const UNFIT = new Set<FailureCode>(["GENERATION_MODEL_MISSING", "GENERATION_VERSION", "GENERATION_MIXED_MODELS"]);
-
 /**
  * Starts a worker: takes jobs of one model, answers them, writes each answer before it acknowledges the job. Three lost
  * connections in a row pause it, with the jobs back in the queue for others, until its server answers again. `signal` drains
@@ -101,6 +95,8 @@ class RunningWorker implements QueueWorker {
   private readonly started = performance.now();
   private readonly runs = new Map<string, Promise<Generator>>();
   private readonly ending = new AbortController();
+  private readonly unacknowledged = new Set<string>();
+  private working = 0;
   private strikes = 0;
   private isResting = false;
   private isLinkNoted = false;
@@ -119,6 +115,8 @@ class RunningWorker implements QueueWorker {
       connection: link.redis, prefix: PREFIX, concurrency, name: name.replace(/[^\w.-]/g, "_"),
       lockDuration: lockSeconds * 1000, stalledInterval: stalledSeconds * 1000, maxStalledCount: MOST_STALLS, drainDelay: 2, runRetryDelay: LINK_RETRY_MS,
     });
+    this.worker.on("completed", (job) => this.unacknowledged.delete(job.id!));
+    this.worker.on("failed", (job) => this.unacknowledged.delete(job?.id ?? ""));
     this.worker.on("error", (error) => this.linkLost(error));
     this.worker.on("ready", () => { this.isLinkNoted = false; });
     signal?.addEventListener("abort", () => void this.close().catch(() => undefined), { once: true });
@@ -136,9 +134,16 @@ class RunningWorker implements QueueWorker {
     return this.finished;
   }
 
+  /**
+   * The library's own patient close never ends when it meets a connection that is being mended; so the jobs are awaited here,
+   * and what is then not acknowledged in time stays with its answer for another worker to find.
+   */
   private async leave(): Promise<void> {
     try {
-      await this.worker.close();
+      await this.worker.pause(true);
+      while (this.working > 0) await sleep(DRAIN_POLL_MS);
+      for (let waited = 0; this.unacknowledged.size > 0 && waited < ACKNOWLEDGE_MS; waited += DRAIN_POLL_MS) await sleep(DRAIN_POLL_MS);
+      await this.worker.close(true);
     } finally {
       this.link.redis.disconnect();
       if (this.unfit === undefined) this.end.resolve(this.report());
@@ -147,23 +152,33 @@ class RunningWorker implements QueueWorker {
   }
 
   private async work(job: Job<JobData>, token: string | undefined): Promise<string> {
+    this.working++;
+    this.unacknowledged.add(job.id!);
+    try {
+      return await this.attempt(job, token);
+    } finally {
+      this.working--;
+    }
+  }
+
+  private async attempt(job: Job<JobData>, token: string | undefined): Promise<string> {
     const { UnrecoverableError, WaitingError } = this.link.bullmq;
     try {
       return await this.answer(job);
     } catch (thrown) {
       const error = asFailure(thrown);
-      const isAway = error instanceof GenerationFailure && AWAY.has(error.code);
-      if (isAway || isUnfit(error)) {
-        if (isAway) this.strike(error);
+      if (isAway(error) || isUnfit(error)) {
+        if (isAway(error)) this.strike(error);
         else this.giveUp(error);
         this.counts.returned++;
         await job.moveToWait(token);
+        this.unacknowledged.delete(job.id!);
         throw new WaitingError();
       }
       // Purged meanwhile: nothing of it is to stay, the failure included.
       if (job.name === "generate" && (await this.store.isForgotten(job.id!))) return "forgotten";
       if (!(error instanceof GenerationFailure)) throw error;
-      if (ILL.has(error.code)) this.strike(error);
+      if (isIll(error)) this.strike(error);
       const isFinal = error.kind === "permanent" || error.kind === "quality";
       if (isFinal || job.attemptsMade + 1 >= (job.opts.attempts ?? 1)) this.counts.failed++;
       throw isFinal ? new UnrecoverableError(failureText(error)) : new Error(failureText(error));
@@ -262,17 +277,6 @@ class RunningWorker implements QueueWorker {
     this.isLinkNoted = true;
     this.options.note?.(`The queue at ${this.link.place} is in trouble (${error.message}); going on when it is back.`);
   }
-}
-
-/** This worker can serve no job of the queue. */
-function isUnfit(error: unknown): boolean {
-  return error instanceof GenerationFailure ? UNFIT.has(error.code) : error instanceof ConfigError && error.code === "CONFIG_QUEUE_KEY";
-}
-
-/** Settings of a run that the engine refuses are the run's fault, not the worker's. */
-function asFailure(error: unknown): unknown {
-  if (!(error instanceof ConfigError) || error.code === "CONFIG_QUEUE_KEY") return error;
-  return new GenerationFailure("GENERATION_REQUEST", "permanent", `A worker refused the run's settings: ${error.message}`, { cause: error });
 }
 
 /** A prompt that is as long as the run's longest and says nothing: for `prepare`, which looks at lengths alone. */

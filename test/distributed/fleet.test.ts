@@ -54,7 +54,7 @@ afterEach(async () => {
 describe.skipIf(!hasRedis())(hasRedis() ? "a fleet of workers" : "redis-server is not installed (apt-get install redis-server)", () => {
   it("answers 500 users once each while a worker, a host and Redis are killed", { timeout: 120_000 }, async () => {
     const redis = await redisServer();
-    const hosts = await Promise.all([host(3), host(3), host(3)]);
+    const hosts = await Promise.all([host(2), host(2), host(2)]);
     const workers = hosts.map(({ url }, at) => worker(redis, url, `w${at}`));
     const prompts = await makePrompts({ userCount: 500, candidateCount: 8, historyCount: 4 });
     const folder = mkdtempSync(join(tmpdir(), "cragru-fleet-"));
@@ -80,7 +80,7 @@ describe.skipIf(!hasRedis())(hasRedis() ? "a fleet of workers" : "redis-server i
           events.push(redis.kill().then(() => redis.start()));
         } else if (done >= 320 && step === 3) {
           step = 4;
-          events.push(host(3, hosts[1]!.port));
+          events.push(host(2, hosts[1]!.port));
         }
       },
     });
