@@ -45,8 +45,13 @@ export type { Completion, EngineInfo, GenerationCounts, Generator } from "./gene
 export { ollama, type OllamaOptions } from "./generation/ollama.js";
 export { GenerationFailure } from "./generation/failures.js";
 export { journaled, type Journaled } from "./generation/journal.js";
+export { queued, type QueuedOptions } from "./generation/queue.js";
+export { clearQueue, purgeQueue, queueStatus, retryFailed, type DeadLetter, type QueuePurge, type QueueSelection, type QueueStatus } from "./generation/queueadmin.js";
+export type { QueuePlace } from "./generation/queuelink.js";
+export type { QueueSettings } from "./generation/queuestore.js";
 export { replay, type ReplayOptions } from "./generation/replay.js";
 export { generateAll, generateEach, type GenerateAllOptions } from "./generation/schedule.js";
+export { startWorker, type QueueWorker, type WorkerOptions, type WorkerReport } from "./generation/worker.js";
 
 export { Cragru, type Answers, type CandidateSource, type CragruOptions } from "./unlearning/cragru.js";
 export { Retrain, retrain, type RetrainOptions } from "./unlearning/retrain.js";

@@ -26,6 +26,13 @@ export function whole(text: string): number {
   return value;
 }
 
+/** A time above zero. @throws InvalidArgumentError */
+export function seconds(text: string): number {
+  const value = Number(text);
+  if (text.trim() === "" || !(value > 0 && value <= 86_400)) throw new InvalidArgumentError("It must be a number of seconds, above 0 and at most 86400.");
+  return value;
+}
+
 /** A share: "0.1" or "10%". @throws InvalidArgumentError */
 export function share(text: string): number {
   const value = text.endsWith("%") ? Number(text.slice(0, -1)) / 100 : Number(text);

@@ -8,9 +8,11 @@ import { addDoctor } from "./doctor.js";
 import { addEvaluate } from "./evaluate.js";
 import { Interrupted, type Streams } from "./execute.js";
 import { addPrompt } from "./prompt.js";
+import { addQueue } from "./queue.js";
 import { addRecommend } from "./recommend.js";
 import { addRun } from "./run.js";
 import { addSplit } from "./split.js";
+import { addWorker } from "./worker.js";
 
 const EXAMPLES = [
   "cragru run quick", "cragru run quick --dataset ml-100k",
@@ -42,7 +44,7 @@ export function programOf(streams: Streams): Command {
     .configureOutput({ writeOut: (text) => streams.stdout.write(text), writeErr: (text) => streams.stderr.write(text) })
     .showHelpAfterError("(cragru <verb> --help shows the options)")
     .addHelpText("after", `\nExamples:\n${EXAMPLES.map((example) => `  $ ${example}`).join("\n")}`);
-  for (const add of [addSplit, addCluster, addPrompt, addRecommend, addEvaluate, addRun, addData, addDoctor]) add(program, streams);
+  for (const add of [addSplit, addCluster, addPrompt, addRecommend, addEvaluate, addRun, addWorker, addQueue, addData, addDoctor]) add(program, streams);
   return program;
 }
 

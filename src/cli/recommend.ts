@@ -6,6 +6,7 @@ import { common, runFolder, speaking, speakingOf, whole, type CommonOptions, typ
 
 interface Flags extends CommonOptions, SpeakingFlags {
   run: string;
+  queue?: string;
   restart?: boolean;
   seed?: number;
 }
@@ -17,11 +18,12 @@ export function addRecommend(program: Command, streams: Streams): void {
     .description("Step 4: sends every prompt and writes the lists. Each answer is kept as it arrives: "
       + "after Ctrl-C or a crash the same command goes on.");
   speaking(command)
+    .option("--queue <url>", "let the workers on this Redis ask the model instead (redis://...; see cragru worker)")
     .option("--seed <n>", "seed of the language model (default: the split's)", whole)
     .option("--restart", "throw the answers of an earlier run away");
   common(runFolder(command), "cragru recommend --generator ollama:llama3.1:8b", "cragru recommend --generator embedded");
   command.action(async (flags: Flags) => {
-    const { run, restart, seed } = flags;
-    await execute(streams, flags, (context) => recommend({ run, ...speakingOf(flags), ...defined({ restart, seed }), ...context }));
+    const { run, queue, restart, seed } = flags;
+    await execute(streams, flags, (context) => recommend({ run, ...speakingOf(flags), ...defined({ queue, restart, seed }), ...context }));
   });
 }

@@ -12,7 +12,6 @@ import { Cragru, type CandidateSource } from "../unlearning/cragru.js";
 import { retrain } from "../unlearning/retrain.js";
 import type { ForgetRequest, Receipt } from "../unlearning/unlearner.js";
 import type { RetrieverName } from "./config.js";
-import { defined } from "./defined.js";
 import type { Bench, MethodPlan } from "./method.js";
 import { retrieverOf, type SharedBackbone } from "./recipes.js";
 
@@ -133,7 +132,7 @@ export function cragruOf(
   return new Cragru({
     backbone: source === "exact" ? backbone.origin : backbone, retriever: retrieverOf(retriever, config.history, config.protocol), generator, candidates: config.candidates, candidateSource: source,
     onFailure: config.onFailure, clusters: { k: config.clusters }, seed: config.seed, kernels, blend: config.blend,
-    ...(config.similar > 0 ? { similar: { rows: config.similar } } : {}), ...defined({ concurrency: config.concurrency }),
+    ...(config.similar > 0 ? { similar: { rows: config.similar } } : {}),
   });
 }
 

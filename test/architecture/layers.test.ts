@@ -35,6 +35,8 @@ const OWNER: Record<string, readonly string[]> = {
   "@tensorflow/tfjs-backend-wasm": ["tensor"],
   "@tensorflow/tfjs-node-gpu": ["tensor"],
   ollama: ["generation"],
+  bullmq: ["generation"],
+  ioredis: ["generation"],
   commander: ["cli"],
   "cli-progress": ["cli"],
 };

@@ -6,13 +6,14 @@ import { assertEvidence, assertSimilar } from "../../data/guards.js";
 import { blend } from "../../generation/blend.js";
 import type { Combination } from "../../generation/combine.js";
 import type { ScoringMode } from "../../generation/speaker.js";
-import { chooseGenerator } from "../../generation/choose.js";
+import { chooseGenerator, type Choice } from "../../generation/choose.js";
 import type { EngineInfo, GenerationCounts } from "../../generation/generator.js";
 import { journaled } from "../../generation/journal.js";
+import { queued } from "../../generation/queue.js";
 import { engineId } from "../../generation/replay.js";
 import { generateAll } from "../../generation/schedule.js";
 import { rerank } from "../../unlearning/cragru.js";
-import { resolveConfig, speakingOf } from "../config.js";
+import { resolveConfig, speakingOf, type RunConfig } from "../config.js";
 import { defined } from "../defined.js";
 import { makeFolder, readJson, writeJson, writing } from "../draft.js";
 import { formatTrec } from "../trec.js";
@@ -25,6 +26,8 @@ export interface RecommendStepOptions extends StepOptions {
   generator?: string;
   /** Ollama server; default OLLAMA_HOST. */
   host?: string;
+  /** Redis address: workers (`cragru worker`) ask the model in place of this process; `generator` then names their model. */
+  queue?: string;
   onFailure?: "throw" | "backbone";
   /** Requests in flight at once. */
   concurrency?: number;
@@ -128,9 +131,9 @@ async function recommendIn(options: RecommendStepOptions): Promise<RecommendStep
     if (similar) assertSimilar({ user, similar, split });
   }
 
-  const choice = await chooseGenerator(config.generator, {
-    ...quiet, ollama: speakingOf(config),
-  });
+  const choice = options.queue === undefined
+    ? await chooseGenerator(config.generator, { ...quiet, ollama: speakingOf(config) })
+    : chooseQueue(options.queue, config, note);
   note(choice.sentence);
   const started = performance.now();
   try {
@@ -148,7 +151,7 @@ async function recommendIn(options: RecommendStepOptions): Promise<RecommendStep
     const known = await writing(file, () => generator.known(prompts, quiet));
     if (known > 0) note(`${known} of ${prompts.length} answers are there from an earlier run.`);
     const { completions, counts, positionTau, tieRate } = await writing(file, () => generateAll(prompts, generator, {
-      ...quiet, ...defined({ onProgress: options.onProgress, concurrency: config.concurrency }), onFailure: config.onFailure,
+      ...quiet, ...defined({ onProgress: options.onProgress }), onFailure: config.onFailure,
     })).catch((error: unknown) => {
       if (error instanceof GenerationError) note(`The answers so far are kept in ${file}: the same command goes on.`);
       throw error;
@@ -179,6 +182,17 @@ async function recommendIn(options: RecommendStepOptions): Promise<RecommendStep
   } finally {
     await choice.generator.close();
   }
+}
+
+/** The workers of a queue in place of an engine of our own. */
+function chooseQueue(url: string, { generator, host, seed, concurrency, mode, permutations, combine }: RunConfig, note: (text: string) => void): Pick<Choice, "generator" | "sentence"> {
+  const model = /^ollama:(.+)$/s.exec(generator)?.[1];
+  if (model === undefined || host !== undefined) {
+    throw new ConfigError("CONFIG_QUEUE", model === undefined ? `A queue needs the model that its workers serve, not "${generator}".` : "A queue and a host were asked for at once.", {
+      hint: model === undefined ? "Name it: --generator ollama:llama3.1:8b" : "Give the host to the worker: cragru worker --queue ... --host ... --model ...",
+    });
+  }
+  return { generator: queued({ url, model, settings: { seed, permutations, combine, ...defined({ mode }) }, note, ...defined({ concurrency }) }), sentence: `Generator: ${model}, by the workers of the queue.` };
 }
 
 /** Takes the folder's replies over, or refuses those of other prompts or another engine. */

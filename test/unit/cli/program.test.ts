@@ -9,7 +9,7 @@ import { cli, programOf } from "../../../src/cli/program.js";
 const folder = mkdtempSync(join(tmpdir(), "cragru-cli-"));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 const TINY = ["--synthetic-users", "40", "--synthetic-items", "60", "--synthetic-mean", "20"];
-const VERBS = ["split", "cluster", "prompt", "recommend", "evaluate", "run", "data", "doctor"];
+const VERBS = ["split", "cluster", "prompt", "recommend", "evaluate", "run", "worker", "queue", "data", "doctor"];
 
 interface Said {
   code: number;

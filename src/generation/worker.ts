@@ -1,0 +1,290 @@
+import { hostname } from "node:os";
+import { setTimeout as sleep } from "node:timers/promises";
+import type { Job, Worker } from "bullmq";
+import { ConfigError } from "../core/errors.js";
+import { Interactions } from "../core/interactions.js";
+import type { RunOptions } from "../core/progress.js";
+import { hashMessages, type Prompt } from "../core/prompt.js";
+import { GenerationFailure } from "./failures.js";
+import type { Generator } from "./generator.js";
+import { entryOf } from "./journal.js";
+import { otherEngine } from "./queue.js";
+import { asFailure, failureText, isAway, isIll, isUnfit } from "./queuefailure.js";
+import { connectQueue, PREFIX, queueNameOf, sealingKey, type QueueLink, type QueuePlace } from "./queuelink.js";
+import { QueueStore, type JobData, type QueuedRun, type QueueSettings } from "./queuestore.js";
+import { engineId } from "./replay.js";
+
+export interface WorkerOptions extends RunOptions {
+  queue: QueuePlace;
+  /** What answers: a generator, or what makes one that answers with a run's settings. */
+  generator: Generator | ((settings: QueueSettings) => Generator);
+  /** Jobs at once (default 1): as many as the server has slots. */
+  concurrency?: number;
+  /** For counts and messages (default: name of the machine and process number). */
+  name?: string;
+  /** Sentences for people: the server is away, it is back. */
+  note?: (text: string) => void;
+  /** A job belongs to its worker this long without a sign of life (default 30); then another one takes it. */
+  lockSeconds?: number;
+  /** How often jobs of dead workers are looked for (default 30). */
+  stalledSeconds?: number;
+  /** First pause when the server is away (default 1); it doubles up to a minute. */
+  probeSeconds?: number;
+}
+
+/** What a worker has done. */
+export interface WorkerReport {
+  name: string;
+  answered: number;
+  /** Jobs given up for good. */
+  failed: number;
+  /** Jobs returned to the queue because the server was away. */
+  returned: number;
+  seconds: number;
+}
+
+/** A worker at work. */
+export interface QueueWorker {
+  readonly name: string;
+  /** Resolves when the worker has ended; rejects when it cannot serve (other model file, model gone, other key). */
+  readonly finished: Promise<WorkerReport>;
+  report(): WorkerReport;
+  /** Takes no new job, ends those it has, and leaves. */
+  close(): Promise<WorkerReport>;
+}
+
+const DRAIN_POLL_MS = 20, ACKNOWLEDGE_MS = 5000;
+const STRIKES = 3, LONGEST_PROBE_SECONDS = 60;
+/** Pause before the queue library asks a Redis again that was away; its own 15 s would idle the fleet after each restart. */
+const LINK_RETRY_MS = 1000;
+/** A job may lose this many workers before it is given up. */
+const MOST_STALLS = 3;
+/** Runs whose generator is kept. */
+const MOST_RUNS = 8;
+/**
+ * Starts a worker: takes jobs of one model, answers them, writes each answer before it acknowledges the job. Three lost
+ * connections in a row pause it, with the jobs back in the queue for others, until its server answers again. `signal` drains
+ * it as `close` does. The generator should leave transport faults to the queue (`transportRetries: 0`).
+ * @throws GenerationFailure when the engine cannot serve; ConfigError as for `queued`.
+ */
+export async function startWorker(options: WorkerOptions): Promise<QueueWorker> {
+  const { queue, generator, signal } = options;
+  const key = sealingKey(queue.key), make = typeof generator === "function" ? generator : () => generator;
+  const { concurrency = 1 } = options;
+  if (!Number.isInteger(concurrency) || concurrency < 1 || concurrency > 256) {
+    throw new ConfigError("CONFIG_CONCURRENCY", `concurrency must be a whole number from 1 to 256, not ${concurrency}.`);
+  }
+  await make({}).describe(signal ? { signal } : {});
+  const link = await connectQueue(queue.url);
+  const store = new QueueStore(link.redis, queue.model, key, 7 * 86_400);
+  try {
+    await store.checkKey();
+    signal?.throwIfAborted();
+  } catch (error) {
+    link.redis.disconnect();
+    throw error;
+  }
+  return new RunningWorker(options, make, link, store);
+}
+
+class RunningWorker implements QueueWorker {
+  readonly name: string;
+  readonly finished: Promise<WorkerReport>;
+  private readonly worker: Worker<JobData>;
+  private readonly counts = { answered: 0, failed: 0, returned: 0 };
+  private readonly started = performance.now();
+  private readonly runs = new Map<string, Promise<Generator>>();
+  private readonly ending = new AbortController();
+  private readonly unacknowledged = new Set<string>();
+  private working = 0;
+  private strikes = 0;
+  private isResting = false;
+  private isLinkNoted = false;
+  private unfit: unknown;
+  private end!: { resolve: (report: WorkerReport) => void; reject: (error: unknown) => void };
+
+  constructor(
+    private readonly options: WorkerOptions, private readonly make: (settings: QueueSettings) => Generator,
+    private readonly link: QueueLink, private readonly store: QueueStore,
+  ) {
+    const { queue, concurrency = 1, name = `${hostname()}-${process.pid}`, lockSeconds = 30, stalledSeconds = 30, signal } = options;
+    this.name = name;
+    this.finished = new Promise((resolve, reject) => { this.end = { resolve, reject }; });
+    this.finished.catch(() => undefined);
+    this.worker = new link.bullmq.Worker<JobData>(queueNameOf(queue.model), (job, token) => this.work(job, token), {
+      connection: link.redis, prefix: PREFIX, concurrency, name: name.replace(/[^\w.-]/g, "_"),
+      lockDuration: lockSeconds * 1000, stalledInterval: stalledSeconds * 1000, maxStalledCount: MOST_STALLS, drainDelay: 2, runRetryDelay: LINK_RETRY_MS,
+    });
+    this.worker.on("completed", (job) => this.unacknowledged.delete(job.id!));
+    this.worker.on("failed", (job) => this.unacknowledged.delete(job?.id ?? ""));
+    this.worker.on("error", (error) => this.linkLost(error));
+    this.worker.on("ready", () => { this.isLinkNoted = false; });
+    signal?.addEventListener("abort", () => void this.close().catch(() => undefined), { once: true });
+  }
+
+  report(): WorkerReport {
+    return { name: this.name, ...this.counts, seconds: (performance.now() - this.started) / 1000 };
+  }
+
+  close(): Promise<WorkerReport> {
+    if (!this.ending.signal.aborted) {
+      this.ending.abort();
+      void this.leave();
+    }
+    return this.finished;
+  }
+
+  /**
+   * The library's own patient close never ends when it meets a connection that is being mended; so the jobs are awaited here,
+   * and what is then not acknowledged in time stays with its answer for another worker to find.
+   */
+  private async leave(): Promise<void> {
+    try {
+      await this.worker.pause(true);
+      while (this.working > 0) await sleep(DRAIN_POLL_MS);
+      for (let waited = 0; this.unacknowledged.size > 0 && waited < ACKNOWLEDGE_MS; waited += DRAIN_POLL_MS) await sleep(DRAIN_POLL_MS);
+      await this.worker.close(true);
+    } finally {
+      this.link.redis.disconnect();
+      if (this.unfit === undefined) this.end.resolve(this.report());
+      else this.end.reject(this.unfit);
+    }
+  }
+
+  private async work(job: Job<JobData>, token: string | undefined): Promise<string> {
+    this.working++;
+    this.unacknowledged.add(job.id!);
+    try {
+      return await this.attempt(job, token);
+    } finally {
+      this.working--;
+    }
+  }
+
+  private async attempt(job: Job<JobData>, token: string | undefined): Promise<string> {
+    const { UnrecoverableError, WaitingError } = this.link.bullmq;
+    try {
+      return await this.answer(job);
+    } catch (thrown) {
+      const error = asFailure(thrown);
+      if (isAway(error) || isUnfit(error)) {
+        if (isAway(error)) this.strike(error);
+        else this.giveUp(error);
+        this.counts.returned++;
+        await job.moveToWait(token);
+        this.unacknowledged.delete(job.id!);
+        throw new WaitingError();
+      }
+      // Purged meanwhile: nothing of it is to stay, the failure included.
+      if (job.name === "generate" && (await this.store.isForgotten(job.id!))) return "forgotten";
+      if (!(error instanceof GenerationFailure)) throw error;
+      if (isIll(error)) this.strike(error);
+      const isFinal = error.kind === "permanent" || error.kind === "quality";
+      if (isFinal || job.attemptsMade + 1 >= (job.opts.attempts ?? 1)) this.counts.failed++;
+      throw isFinal ? new UnrecoverableError(failureText(error)) : new Error(failureText(error));
+    }
+  }
+
+  private async answer(job: Job<JobData>): Promise<string> {
+    const { runId, engine, digest, promptHash } = job.data, id = job.id!;
+    const generator = await this.generatorOf(runId);
+    const own = await generator.describe();
+    if (job.name === "describe") {
+      await this.store.putEngine(id, own);
+      return "described";
+    }
+    if (engineId(own) !== engine) throw otherEngine(this.name, own, { digest });
+    const prompt = await this.store.prompt(id);
+    if (!prompt) return "answered before, or purged";
+    if (prompt.promptHash !== promptHash || hashMessages(prompt.messages) !== promptHash) {
+      throw new GenerationFailure("GENERATION_REQUEST", "permanent", `The prompt of job ${id} is not the one that its hash names.`, { hint: "Use the same version of cragru everywhere." });
+    }
+    const completion = await generator.generate(prompt);
+    const isNew = await this.store.putAnswer(id, { entry: entryOf(prompt, completion), worker: this.name });
+    this.strikes = 0;
+    if (!isNew) return "answered before, or purged";
+    this.counts.answered++;
+    this.options.onProgress?.(this.counts.answered, 0, this.noteOf());
+    return "answered";
+  }
+
+  private noteOf(): string | undefined {
+    const { failed, returned } = this.counts;
+    return [...(failed > 0 ? [`${failed} failed`] : []), ...(returned > 0 ? [`${returned} returned`] : [])].join(", ") || undefined;
+  }
+
+  /** A generator with the run's settings and context length. */
+  private generatorOf(runId: string): Promise<Generator> {
+    let known = this.runs.get(runId);
+    if (!known) {
+      known = this.generatorFor(runId);
+      this.runs.set(runId, known);
+      known.catch(() => this.runs.delete(runId));
+      const [oldest] = this.runs.keys();
+      if (this.runs.size > MOST_RUNS) this.runs.delete(oldest!);
+    }
+    return known;
+  }
+
+  private async generatorFor(runId: string): Promise<Generator> {
+    const run = await this.store.run(runId);
+    if (!run) throw new GenerationFailure("GENERATION_REQUEST", "permanent", `The queue no longer knows the run ${runId}.`, { hint: "Start the run's command again: it goes on." });
+    const generator = this.make(run.settings);
+    if (run.tokens > 0) generator.prepare?.([longestOf(run)]);
+    return generator;
+  }
+
+  private strike(failure: GenerationFailure): void {
+    if (++this.strikes >= STRIKES && !this.isResting && !this.ending.signal.aborted) void this.rest(failure);
+  }
+
+  /** Takes no jobs until the server answers again. */
+  private async rest(failure: GenerationFailure): Promise<void> {
+    const { note, probeSeconds = 1 } = this.options, { signal } = this.ending;
+    this.isResting = true;
+    note?.(`Paused: ${failure.message}`);
+    try {
+      await this.worker.pause(true);
+      for (let seconds = probeSeconds; ; seconds = Math.min(LONGEST_PROBE_SECONDS, 2 * seconds)) {
+        await sleep(seconds * 1000, undefined, { signal });
+        const probe = this.make({});
+        try {
+          await probe.describe({ signal });
+          break;
+        } catch (error) {
+          if (isUnfit(error)) return this.giveUp(error);
+        }
+      }
+      // The server may hold another model file than before: it is asked again.
+      this.runs.clear();
+      this.strikes = 0;
+      note?.("The server answers again.");
+      await this.worker.resume();
+    } catch (error) {
+      if (!signal.aborted) this.giveUp(error);
+    } finally {
+      this.isResting = false;
+    }
+  }
+
+  private giveUp(error: unknown): void {
+    this.unfit ??= error;
+    void this.close().catch(() => undefined);
+  }
+
+  private linkLost(error: Error): void {
+    if (this.isLinkNoted || this.ending.signal.aborted) return;
+    this.isLinkNoted = true;
+    this.options.note?.(`The queue at ${this.link.place} is in trouble (${error.message}); going on when it is back.`);
+  }
+}
+
+/** A prompt that is as long as the run's longest and says nothing: for `prepare`, which looks at lengths alone. */
+function longestOf({ tokens, keyLengths }: QueuedRun): Prompt {
+  const none = Interactions.empty({ userCount: 0, itemCount: 0 });
+  return {
+    user: 0, messages: [], history: [], evidence: none, similar: undefined, profile: undefined, ratingScale: { min: 1, max: 5 }, templateHash: "", promptHash: "",
+    words: { instructions: "", before: "", closing: "", readout: { instructions: "", question: "" } }, tokenEstimate: tokens,
+    candidates: keyLengths.map((length, at) => ({ key: "m".padEnd(length, "0"), item: at, title: "", year: undefined, genres: [], rank: at + 1, prior: 0, film: "" })),
+  };
+}
