@@ -36,6 +36,7 @@ export interface Change {
 /** A recipe whose models can forget exactly. */
 export type ExactBackbone = Backbone<ExactModel> & { readonly isExact: true };
 
+/** Whether a recipe makes models that can forget exactly. */
 export function isExactBackbone(backbone: Backbone): backbone is ExactBackbone {
   return (backbone as Partial<ExactBackbone>).isExact === true;
 }

@@ -49,7 +49,7 @@ describe("the command line", () => {
 
   it.each([
     [[]], [["forget"]], [["audit"]], [["split"]], [["split", "synthetic", "--forget", "lots"]], [["split", "synthetic", "--unit", "genres"]],
-    [["split", "synthetic", "--forget", "1.5"]], [["cluster", "--k", "-1"]], [["prompt", "--backbone", "ease"]], [["run", "table-2"]], [["run", "quick", "--device", "tpu"]],
+    [["split", "synthetic", "--forget", "1.5"]], [["cluster", "--k", "-1"]], [["prompt", "--backbone", "svd"]], [["run", "table-2"]], [["run", "quick", "--device", "tpu"]],
     [["run", "quick", "--retrievers", "magic"]], [["run", "quick", "--users", "many"]], [["evaluate", "extra"]], [["split", "no-such-folder"]], [["doctor", "--bogus"]],
     // Options that would change nothing are refused rather than taken and forgotten.
     [["prompt", "--seed", "7"]], [["cluster", "--seed", "7"]], [["evaluate", "--threads", "2"]], [["data", "synthetic", "--device", "js"]],
