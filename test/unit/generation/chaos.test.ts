@@ -146,12 +146,13 @@ describe("500 users, several servers, one request in five goes wrong", () => {
       faults: [
         // One answer a host comes too late: the deadline below passes meanwhile.
         { path: CHAT, calls: [5], delayMs: 60_000 },
+        // Which call goes wrong is drawn; the kinds take turns, so that each host has all of them early on.
         ...Array.from({ length: 4000 }, (_, call) => call + 1).filter((call) => call !== 5 && random.uniform(host, call, 0) < 0.2)
-          .map((call) => ({ path: CHAT, calls: [call], ...kinds[Math.floor(random.uniform(host, call, 1) * kinds.length)]! })),
+          .map((call, turn) => ({ path: CHAT, calls: [call], ...kinds[(turn + 8 * host) % kinds.length]! })),
       ],
     })));
     const limits = { transportRetries: 1, qualityRetries: 1 };
-    const generator = ollama({ model: "toy", mode: "listwise", hosts: hosts.map(({ url }) => url), concurrency: 4, backoffSeconds: 0, timeoutSeconds: 4, seed, ...limits });
+    const generator = ollama({ model: "toy", mode: "listwise", hosts: hosts.map(({ url }) => url), concurrency: 4, backoffSeconds: 0, timeoutSeconds: 6, seed, ...limits });
     const { completions, counts } = await generateAll(prompts, generator, { onFailure: "backbone" });
 
     const log = hosts.flatMap(({ requests }) => requests).filter(({ path }) => path === CHAT).sort((a, b) => a.time - b.time);
