@@ -243,7 +243,7 @@ describe.skipIf(!hasRedis())(hasRedis() ? "a queue over Redis" : "redis-server i
   });
 
   it("purges the jobs, prompts and answers of users in every state", async () => {
-    const redis = await redisServer(), host = await ollamaServer({ pieceDelayMs: 40 });
+    const redis = await redisServer(), host = await ollamaServer({ pieceDelayMs: 100 });
     const prompts = await makePrompts({ userCount: 3 });
     const generator = run(redis, { concurrency: 3 });
     generator.prepare!(prompts);
@@ -251,8 +251,9 @@ describe.skipIf(!hasRedis())(hasRedis() ? "a queue over Redis" : "redis-server i
     await generator.describe();
     const answers = prompts.map((prompt) => generator.generate(prompt).catch((error: unknown) => error));
     // One is under way, two wait: user 1 is purged by his row, whoever of them he is; user 2 stays.
-    await until(() => host.busy === 1);
-    expect(await dump(redis.url)).toMatch(/user:[01]\b[^]*"user\\*":[01],/);
+    const inClear = /user:[01]\b|"user\\*":[01],/;
+    await until(async () => host.busy === 1 && (await queueStatus({ url: redis.url }))[0]!.waiting === 2);
+    expect(await dump(redis.url)).toMatch(inClear);
     const first = await purgeQueue({ url: redis.url, users: [0] });
     const second = await generator.purge!(rowsOfUser(prompts[1]!));
     expect(first.removed).toBe(1);
@@ -262,7 +263,7 @@ describe.skipIf(!hasRedis())(hasRedis() ? "a queue over Redis" : "redis-server i
     expect(c).toMatchObject({ user: 2, status: "ok" });
     await until(async () => (await queueStatus({ url: redis.url }))[0]!.active === 0);
     expect(worker.report().answered).toBe(1);
-    expect(await dump(redis.url)).not.toMatch(/user:[01]\b|"user\\*":[01],|answer:g-.*\n.*answer:g-/);
+    expect(await dump(redis.url)).not.toMatch(inClear);
     // The same words may be asked again later, by a run that may.
     expect(await generator.generate(prompts[0]!)).toMatchObject({ user: 0, status: "ok" });
   });
