@@ -195,6 +195,11 @@ class QueuedGenerator implements Generator {
         }
         const job = await queue.getJob(id);
         if (await job?.isFailed()) throw failureOf(readFailure(job!.failedReason));
+        // Redis lost it, or a worker has just answered.
+        if (!job && !(await store.engine(id))) {
+          await store.putRun(runId, run);
+          await queue.add("describe", { runId }, { ...JOB, jobId: id, lifo: true });
+        }
         const waited = performance.now() - start;
         if (waited > PATIENCE_MS && !isNoted) {
           isNoted = true;

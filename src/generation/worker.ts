@@ -93,7 +93,7 @@ class RunningWorker implements QueueWorker {
   private readonly worker: Worker<JobData>;
   private readonly counts = { answered: 0, failed: 0, returned: 0 };
   private readonly started = performance.now();
-  private readonly runs = new Map<string, Promise<Generator>>();
+  private readonly runs = new Map<string, Promise<Generator | undefined>>();
   private readonly ending = new AbortController();
   private readonly unacknowledged = new Set<string>();
   private working = 0;
@@ -188,6 +188,8 @@ class RunningWorker implements QueueWorker {
   private async answer(job: Job<JobData>): Promise<string> {
     const { runId, engine, digest, promptHash } = job.data, id = job.id!;
     const generator = await this.generatorOf(runId);
+    // Redis lost it: the run finds its job gone and puts both there again.
+    if (!generator) return "of an unknown run";
     const own = await generator.describe();
     if (job.name === "describe") {
       await this.store.putEngine(id, own);
@@ -213,22 +215,22 @@ class RunningWorker implements QueueWorker {
     return [...(failed > 0 ? [`${failed} failed`] : []), ...(returned > 0 ? [`${returned} returned`] : [])].join(", ") || undefined;
   }
 
-  /** A generator with the run's settings and context length. */
-  private generatorOf(runId: string): Promise<Generator> {
+  /** A generator with the run's settings and context length; undefined when the queue does not know the run. */
+  private generatorOf(runId: string): Promise<Generator | undefined> {
     let known = this.runs.get(runId);
     if (!known) {
       known = this.generatorFor(runId);
       this.runs.set(runId, known);
-      known.catch(() => this.runs.delete(runId));
+      known.then((found) => found ?? this.runs.delete(runId), () => this.runs.delete(runId));
       const [oldest] = this.runs.keys();
       if (this.runs.size > MOST_RUNS) this.runs.delete(oldest!);
     }
     return known;
   }
 
-  private async generatorFor(runId: string): Promise<Generator> {
+  private async generatorFor(runId: string): Promise<Generator | undefined> {
     const run = await this.store.run(runId);
-    if (!run) throw new GenerationFailure("GENERATION_REQUEST", "permanent", `The queue no longer knows the run ${runId}.`, { hint: "Start the run's command again: it goes on." });
+    if (!run) return undefined;
     const generator = this.make(run.settings);
     if (run.tokens > 0) generator.prepare?.([longestOf(run)]);
     return generator;
