@@ -20,7 +20,7 @@ export function addRecommend(program: Command, streams: Streams): void {
     .summary("4: let the generator score the candidates; resumes")
     .description("Step 4: sends every prompt and writes the lists. Each answer is kept as it arrives: "
       + "after Ctrl-C or a crash the same command goes on.")
-    .option("--generator <spec>", "embedded (default, no LLM), ollama:<model>, auto, replay:<file> or copycat (leak probe)")
+    .option("--generator <spec>", "embedded (default, no LLM), ollama:<model>, llamacpp:<file.gguf>, auto, replay:<file> or copycat (leak probe)")
     .option("--host <address>", "Ollama server (default OLLAMA_HOST)")
     .addOption(new Option("--on-failure <choice>", "what a failed answer becomes: an error (default), or the backbone's order, counted")
       .choices(["throw", "backbone"]))

@@ -45,7 +45,7 @@ export function addRun(program: Command, streams: Streams): void {
     .option("--backbones <names>", "bpr,lightgcn", list)
     .option("--retrievers <names>", "attention,preference,diversity,random,recent,none (default) or attention-trained", list)
     .option("--candidate-sources <names>", "full,remain,popularity", list)
-    .option("--generator <spec>", "embedded (default, no LLM), ollama:<model>, auto, replay:<file> or copycat (leak probe)")
+    .option("--generator <spec>", "embedded (default, no LLM), ollama:<model>, llamacpp:<file.gguf>, auto, replay:<file> or copycat (leak probe)")
     .option("--host <address>", "Ollama server (default OLLAMA_HOST)")
     .option("--candidates <n>", "candidates in a prompt (default 50)", whole)
     .option("--history <n>", "rows of history in a prompt, at most (default 100; invented data 20)", whole)

@@ -35,6 +35,7 @@ const OWNER: Record<string, readonly string[]> = {
   "@tensorflow/tfjs-backend-wasm": ["tensor"],
   "@tensorflow/tfjs-node-gpu": ["tensor"],
   ollama: ["generation"],
+  "node-llama-cpp": ["generation"],
   commander: ["cli"],
   "cli-progress": ["cli"],
 };
