@@ -23,6 +23,36 @@ export function defaultThreads(): number {
   return Math.max(1, Math.floor(availableParallelism() / 2));
 }
 
+interface Runtime {
+  llama: LlamaPackage;
+  version: string;
+  runtime: LlamaRuntime;
+  /** What llama.cpp said last: its exceptions alone rarely tell why. */
+  said: string[];
+}
+
+/** Started once for each choice of package, GPU and threads, and kept: it takes a second, holds no model, and ends with the process. */
+const runtimes = new Map<string, Promise<Runtime>>();
+
+function start({ gpu, threads, from }: EngineOptions): Promise<Runtime> {
+  const key = JSON.stringify([gpu, threads, from]);
+  const known = runtimes.get(key) ?? open();
+  runtimes.set(key, known);
+  return known;
+
+  async function open(): Promise<Runtime> {
+    try {
+      const { llama, version } = await importLlama(from);
+      const said: string[] = [];
+      const logger = (_: string, message: string): void => void said.splice(0, said.length - 2, message.trim());
+      return { llama, version, said, runtime: await llama.getLlama({ gpu, build: "never", maxThreads: threads, logLevel: "error", logger }) };
+    } catch (error) {
+      runtimes.delete(key);
+      throw engineFailure(error);
+    }
+  }
+}
+
 /** A model file, loaded. */
 export class LlamaEngine {
   /** Name and versions of what runs the model, and on what. */
@@ -44,21 +74,20 @@ export class LlamaEngine {
   }
 
   /** @throws GenerationFailure `GENERATION_ENGINE` when package or model does not load, `GENERATION_MEMORY`, `GENERATION_CONTEXT`. */
-  static async load({ modelPath, lora, gpu, threads, concurrency, contextSize, from }: EngineOptions): Promise<LlamaEngine> {
-    const { llama, version } = await importLlama(from);
-    const said: string[] = [];
-    let runtime: LlamaRuntime | undefined;
+  static async load(options: EngineOptions): Promise<LlamaEngine> {
+    const { llama, version, runtime, said } = await start(options);
+    let model: LlamaModel | undefined;
+    said.length = 0;
     try {
-      runtime = await llama.getLlama({ gpu, build: "never", maxThreads: threads, logLevel: "error", logger: (_, message) => void said.push(message.trim()) });
-      const model = await runtime.loadModel({ modelPath });
+      model = await runtime.loadModel({ modelPath: options.modelPath });
       const wrapper = llama.resolveChatWrapper(model, {
         warningLogs: false, customWrapperSettings: { "llama3.1": NO_DATES, "llama3.2-lightweight": NO_DATES, harmony: { todayDate: null } },
       });
-      const seats = new LlamaSeats(model, { concurrency, threads, contextSize, lora });
+      const seats = new LlamaSeats(model, options);
       return new LlamaEngine(llama, version, runtime, model, wrapper, seats);
     } catch (error) {
-      await runtime?.dispose();
-      throw engineFailure(error, said.slice(-3));
+      await model?.dispose();
+      throw engineFailure(error, said);
     }
   }
 
@@ -81,7 +110,6 @@ export class LlamaEngine {
   async close(): Promise<void> {
     await this.seats.close();
     await this.model.dispose();
-    await this.runtime.dispose();
   }
 
   private wholeTokens(low: number, high: number): number[] {

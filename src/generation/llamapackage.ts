@@ -19,7 +19,6 @@ export interface LlamaRuntime {
   readonly llamaCppRelease: { readonly release: string };
   loadModel(options: { modelPath: string }): Promise<LlamaModel>;
   createGrammar(options: { grammar: string }): Promise<LlamaGrammar>;
-  dispose(): Promise<void>;
 }
 
 declare const opaque: unique symbol;
@@ -35,7 +34,7 @@ export interface LlamaModel {
   detokenize(tokens: readonly number[], special?: boolean, before?: readonly number[]): string;
   isSpecialToken(token: number): boolean;
   createContext(options: {
-    contextSize: number; sequences: number; batchSize: number; threads: number; lora?: { adapters: { filePath: string; scale: number }[] };
+    contextSize: number; sequences: number; batchSize: number; threads: number; flashAttention: boolean; lora?: { adapters: { filePath: string; scale: number }[] };
   }): Promise<LlamaContext>;
   dispose(): Promise<void>;
 }

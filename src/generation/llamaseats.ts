@@ -96,6 +96,8 @@ export class LlamaSeats {
     const { concurrency, threads, lora } = this.options;
     await this.close();
     const context = await this.model.createContext({
+      // With it, logits depend on how many tokens share a batch: on the processor a score moved by three of a hundred.
+      flashAttention: false,
       contextSize, sequences: concurrency, batchSize: Math.min(BATCH, contextSize), threads,
       ...(lora.length > 0 ? { lora: { adapters: lora.map(({ path, scale = 1 }) => ({ filePath: path, scale })) } } : {}),
     });

@@ -59,10 +59,16 @@ export class LlamaSession implements Session {
     const sum = { alternatives: [] as Alternative[][], tokensIn: 0, tokensOut: 0, transportRetries: 0 };
     try {
       return await this.guarded(async () => {
-        for (const at of prompt.candidates.keys()) {
-          const tokens = this.engine.tokens(readoutMessages(prompt, at));
-          const seat = await this.sit(prompt, tokens.length, ONE_TOKEN);
-          const kept = await this.keep(seat, tokens);
+        const questions = prompt.candidates.map((_, at) => this.engine.tokens(readoutMessages(prompt, at)));
+        const longest = questions.reduce((a, b) => (b.length > a.length ? b : a), []);
+        const seat = await this.sit(prompt, longest.length, ONE_TOKEN);
+        // What all questions share comes first and alone, so that every question is evaluated in the same way.
+        const shared = longest.slice(0, sharedLength(questions));
+        const before = await this.keep(seat, shared);
+        await seat.sequence.evaluateWithoutGeneratingNewTokens(await this.feed(seat, shared.slice(before)));
+        sum.tokensIn += shared.length - before;
+        for (const tokens of questions) {
+          const kept = await this.keep(seat, tokens.slice(0, shared.length + 1));
           const rest = await this.feed(seat, tokens.slice(kept));
           const last = rest.pop()!;
           const replies = await seat.sequence.controlledEvaluate([...rest, [last, { generateNext: this.request(this.engine.digitTokens) }]]);
@@ -165,6 +171,14 @@ export class LlamaSession implements Session {
       throw engineFailure(error);
     }
   }
+}
+
+/** How many tokens all of them begin with; at least one is left to each. */
+function sharedLength(all: readonly (readonly number[])[]): number {
+  const [first = []] = all;
+  let length = Math.min(...all.map((tokens) => tokens.length - 1));
+  for (const tokens of all) for (let at = 0; at < length; at++) if (tokens[at] !== first[at]) length = at;
+  return length;
 }
 
 /** Places of the tokens that begin a score: what stands before them ends in a key and a colon. */
