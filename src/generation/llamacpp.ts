@@ -59,12 +59,18 @@ export function llamaCpp(options: LlamaCppOptions): Generator {
   return new LlamaCppGenerator(options);
 }
 
+interface Loaded {
+  engine: LlamaEngine;
+  info: EngineInfo;
+}
+
 class LlamaCppGenerator implements Generator {
   readonly name: string;
   readonly concurrency: number;
   private readonly options: Required<Omit<LlamaCppOptions, "contextSize" | "from">> & { contextSize: number | undefined; from: string | undefined };
   /** Shared by all callers that come before the model is loaded. */
-  private loading: Promise<{ engine: LlamaEngine; info: EngineInfo }> | undefined;
+  private loading: Promise<Loaded> | undefined;
+  private loaded: Loaded | undefined;
   private contextNeed = 0;
 
   constructor({ contextSize, from, ...rest }: LlamaCppOptions) {
@@ -122,11 +128,13 @@ class LlamaCppGenerator implements Generator {
     const { loading } = this;
     this.loading = undefined;
     const loaded = await loading?.catch(() => undefined);
+    this.loaded = undefined;
     await loaded?.engine.close();
   }
 
-  private async load(signal: AbortSignal | undefined): Promise<{ engine: LlamaEngine; info: EngineInfo }> {
+  private async load(signal: AbortSignal | undefined): Promise<Loaded> {
     signal?.throwIfAborted();
+    if (this.loaded) return this.loaded;
     this.loading ??= this.open().catch((error: unknown) => {
       this.loading = undefined;
       throw error;
@@ -134,13 +142,13 @@ class LlamaCppGenerator implements Generator {
     return signal ? unlessAborted(this.loading, signal) : this.loading;
   }
 
-  private async open(): Promise<{ engine: LlamaEngine; info: EngineInfo }> {
+  private async open(): Promise<Loaded> {
     const modelPath = resolve(this.options.modelPath), lora = this.options.lora.map((adapter) => ({ ...adapter, path: resolve(adapter.path) }));
     const digest = await modelDigest(modelPath);
     const adapters: { file: string; digest: string; scale: number }[] = [];
     for (const { path, scale = 1 } of lora) adapters.push({ file: basename(path), digest: await modelDigest(path), scale });
     const engine = await LlamaEngine.load({ ...this.options, modelPath, lora });
-    return { engine, info: this.info(engine, digest, adapters) };
+    return (this.loaded = { engine, info: this.info(engine, digest, adapters) });
   }
 
   private info(engine: LlamaEngine, digest: string, adapters: readonly object[]): EngineInfo {

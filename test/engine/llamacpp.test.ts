@@ -50,7 +50,7 @@ describe.skipIf(engineMissing() !== undefined)(titled("llama.cpp: who answers"),
   });
 
   it("refuses files that llama.cpp cannot load, and contexts beyond the model's", async () => {
-    const broken = toys.put("broken.gguf", Buffer.concat([Buffer.from("GGUF"), Buffer.alloc(100)]));
+    const broken = toys.put("broken.gguf", Buffer.concat([Buffer.from("GGUF"), Buffer.from([3, 0, 0, 0]), Buffer.alloc(100)]));
     expect(await failureOf(make({ modelPath: broken }).describe())).toMatchObject({ code: "GENERATION_ENGINE", kind: "permanent" });
     expect(await failureOf(make({ contextSize: 9000 }).describe())).toMatchObject({ code: "GENERATION_CONTEXT", hint: "Pass 8192 or less." });
   });
@@ -164,7 +164,7 @@ describe.skipIf(engineMissing() !== undefined)(titled("llama.cpp: prompts"), () 
   });
 
   it("makes room for prompts that are longer than their estimate", async () => {
-    const [long] = await makePrompts({ candidateCount: 60, historyCount: 60 });
+    const [long] = await makePrompts({ candidateCount: 40, historyCount: 60 });
     const generator = make({ modelPath: toys.file("bytes"), mode: "listwise" });
     await generator.generate(prompt);
     const { counts, status } = await generator.generate(long!);
@@ -186,6 +186,13 @@ describe.skipIf(engineMissing() !== undefined)(titled("llama.cpp: prompts"), () 
     expect((await make({ mode: "readout" }).generate(hostile)).status).toBe("ok");
   });
 
+  it("takes any text as a key", async () => {
+    const keys = ['m"1"', "m\\2", "m 3\n", "mé4", "m<|eot_id|>5", "m]6"];
+    const odd = { ...prompt, candidates: prompt.candidates.map((candidate, at) => ({ ...candidate, key: keys[at]! })) };
+    const { reply, status } = await make({ mode: "listwise", temperature: 1, modelPath: toys.file("bytes") }).generate(odd);
+    expect([status, Object.keys(JSON.parse(reply) as object)]).toEqual(["ok", keys]);
+  });
+
   it("stops when aborted, at once, and is whole afterwards", async () => {
     const generator = make({ mode: "listwise" });
     const [long] = await makePrompts({ candidateCount: 50 });
@@ -205,7 +212,9 @@ describe.skipIf(engineMissing() !== undefined)(titled("llama.cpp: prompts"), () 
 
 describe.skipIf(engineMissing() !== undefined)(titled("llama.cpp: the contract"), () => {
   it.each(["bytes", "numbers"] as const)("holds for 50 prompts at temperature 1 with random weights: %s", async (kind) => {
-    const many = await makePrompts({ userCount: 50, candidateCount: 5, historyCount: 2 });
+    // Words bind nothing: short ones leave the time to the answers.
+    const many = (await makePrompts({ userCount: 50, candidateCount: 5, historyCount: 1 }))
+      .map((one): Prompt => ({ ...one, messages: [{ role: "user", content: `Score the films of user ${one.user}.` }] }));
     const { counts, completions } = await generateAll(many, make({ modelPath: toys.file(kind, 7), mode: "listwise", temperature: 1, concurrency: 8 }));
     expect(counts).toMatchObject({ answers: 50, okFirst: 50, repaired: 0, missingKeys: 0, duplicateKeys: 0, unknownKeys: 0, clamped: 0, coerced: 0 });
     for (const { reply, scores } of completions) {
