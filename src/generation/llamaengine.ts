@@ -15,8 +15,14 @@ export interface EngineOptions {
   from: string | undefined;
 }
 
-/** Wrappers that would print today's date into every prompt: the same user would get other bytes tomorrow. */
-const NO_DATES = { todayDate: null, cuttingKnowledgeDate: null };
+/** Llama 3 templates print today's date: this is the one they print where they are given none, so that tomorrow's bytes are today's (local time, as they print it). */
+const FIXED = { todayDate: new Date(2024, 6, 26, 12) };
+
+/** Chat forms that begin an answer with thoughts are told not to: the grammar admits none. */
+const CHAT_FORMS = {
+  "llama3.1": { ...FIXED, noToolInstructions: true }, "llama3.2-lightweight": FIXED, harmony: { ...FIXED, reasoningEffort: "low" },
+  muse: FIXED, seed: { thinkingBudget: 0 }, qwen: { thoughts: "discourage" }, gemma4: { reasoning: false }, jinjaTemplate: { reasoning: false },
+};
 
 /** Half of the cores: its threads wait for each other in a loop, and on two busy cores two of them took a hundred times as long as one. */
 export function defaultThreads(): number {
@@ -44,7 +50,10 @@ function start({ gpu, threads, from }: EngineOptions): Promise<Runtime> {
     try {
       const { llama, version } = await importLlama(from);
       const said: string[] = [];
-      const logger = (_: string, message: string): void => void said.splice(0, said.length - 2, message.trim());
+      const logger = (_: string, message: string): void => {
+        said.push(message.trim());
+        if (said.length > 3) said.shift();
+      };
       return { llama, version, said, runtime: await llama.getLlama({ gpu, build: "never", maxThreads: threads, logLevel: "error", logger }) };
     } catch (error) {
       runtimes.delete(key);
@@ -80,9 +89,7 @@ export class LlamaEngine {
     said.length = 0;
     try {
       model = await runtime.loadModel({ modelPath: options.modelPath });
-      const wrapper = llama.resolveChatWrapper(model, {
-        warningLogs: false, customWrapperSettings: { "llama3.1": NO_DATES, "llama3.2-lightweight": NO_DATES, harmony: { todayDate: null } },
-      });
+      const wrapper = llama.resolveChatWrapper(model, { warningLogs: false, customWrapperSettings: CHAT_FORMS });
       const seats = new LlamaSeats(model, options);
       return new LlamaEngine(llama, version, runtime, model, wrapper, seats);
     } catch (error) {

@@ -71,15 +71,13 @@ export class LlamaSeats {
     }
   }
 
-  /** Takes a seat back and drops what it holds. */
+  /** Takes a seat back and drops what it holds. One that cannot be emptied went with its context and is not handed out again. */
   async release(seat: Seat): Promise<void> {
-    try {
-      await seat.sequence.clearHistory();
-      this.free.push(seat);
-    } finally {
-      this.busy--;
-      this.wake();
-    }
+    const { context } = this;
+    const isEmpty = await seat.sequence.clearHistory().then(() => true, () => false);
+    if (isEmpty && context === this.context) this.free.push(seat);
+    this.busy--;
+    this.wake();
   }
 
   async close(): Promise<void> {

@@ -50,7 +50,7 @@ describe.skipIf(engineMissing() !== undefined)(titled("llama.cpp: who answers"),
   });
 
   it("refuses files that llama.cpp cannot load, and contexts beyond the model's", async () => {
-    const broken = toys.put("broken.gguf", Buffer.concat([Buffer.from("GGUF"), Buffer.from([3, 0, 0, 0]), Buffer.alloc(100)]));
+    const broken = toys.put("broken.gguf", tinyGguf("bytes").subarray(0, 200_000));
     expect(await failureOf(make({ modelPath: broken }).describe())).toMatchObject({ code: "GENERATION_ENGINE", kind: "permanent" });
     expect(await failureOf(make({ contextSize: 9000 }).describe())).toMatchObject({ code: "GENERATION_CONTEXT", hint: "Pass 8192 or less." });
   });
