@@ -123,7 +123,7 @@ class LlamaCppGenerator implements Generator {
     }
   }
 
-  /** Frees the model. A later call loads it again. */
+  /** Frees the model; answers under way are cancelled. A later call loads it again. */
   async close(): Promise<void> {
     const { loading } = this;
     this.loading = undefined;

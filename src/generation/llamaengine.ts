@@ -130,6 +130,7 @@ export function engineFailure(error: unknown, said: readonly string[] = []): Gen
   const text = [error instanceof Error ? error.message : String(error), ...said].join(" ").replace(/\s+/g, " ");
   const short = text.length > 300 ? `${text.slice(0, 297)}...` : text;
   const name = error instanceof Error ? error.constructor.name : "";
+  if (/\bdisposed\b/i.test(text)) return new GenerationFailure("GENERATION_CANCELLED", "cancelled", "The model was closed while it answered.", { cause: error });
   if (name === "InsufficientMemoryError" || /out of memory|failed to allocate|insufficient (?:v?ram|memory)|too large for the available/i.test(text)) {
     return new GenerationFailure("GENERATION_MEMORY", "permanent", `There is not enough memory for the model: ${short}`, {
       hint: "Use a smaller or more quantised model, a smaller contextSize, or concurrency 1.", cause: error,

@@ -63,6 +63,16 @@ describe.skipIf(engineMissing() !== undefined)(titled("llama.cpp: who answers"),
     await generator.close();
     expect((await generator.generate(prompt)).reply).toBe(before.reply);
   });
+
+  it("cancels what is under way when it is closed", async () => {
+    const [long] = await makePrompts({ candidateCount: 50 });
+    const generator = make({ mode: "listwise" });
+    await generator.describe();
+    const running = failureOf(generator.generate(long!));
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    await generator.close();
+    expect(await running).toMatchObject({ code: "GENERATION_CANCELLED", kind: "cancelled" });
+  });
 });
 
 describe.skipIf(engineMissing() !== undefined)(titled("llama.cpp: modes"), () => {
