@@ -49,7 +49,7 @@ const noDefault = [
 ];
 
 export default defineConfig(
-  { ignores: ["dist/", "build/", "coverage/", "results/", "vendor/", "notebooks/node_modules/", "test/fixtures/**/*.d.ts"] },
+  { ignores: ["dist/", "build/", "coverage/", "results/", "vendor/", "notebooks/node_modules/", "test/engine/node_modules/", "test/fixtures/**/*.d.ts"] },
   { files: ["src/**/*.ts", "test/**/*.ts", "vitest.config.ts"], ...typed, rules: everywhere },
   {
     files: ["src/**/*.ts"],

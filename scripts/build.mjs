@@ -3,6 +3,7 @@
 //   node scripts/build.mjs              TypeScript to dist/, then the native core
 //   node scripts/build.mjs --force      both, even when they look fresh
 //   node scripts/build.mjs --notebooks  also the notebook kernel's own packages
+//   node scripts/build.mjs --engine     also the language model engine of the tests, where it can be installed
 import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -104,21 +105,36 @@ function buildNative(force) {
   if (stderr.includes("built with")) say(`native core (${seconds(started)})`);
 }
 
+/** A package of its own in a folder of ours, as its lock says; `false` when it could not be installed. */
+function installFolder(folder, label, command, ...flags) {
+  const lock = `${folder}/package-lock.json`, stamp = `${folder}/node_modules/.lock-digest`;
+  if (!existsSync(at(lock))) return true;
+  const value = digest([lock]);
+  if (isFresh(stamp, value)) return true;
+  const started = performance.now(), npm = process.env.npm_execpath;
+  const parts = [command, "--prefix", at(folder), "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error", ...flags];
+  const { status } = npm && /\.c?js$/.test(npm)
+    ? spawnSync(process.execPath, [npm, ...parts], { cwd: root, stdio: ["ignore", "ignore", 2] })
+    : spawnSync("npm", parts, { cwd: root, stdio: ["ignore", "ignore", 2], shell: process.platform === "win32" });
+  if (status !== 0) return false;
+  mark(stamp, value);
+  say(`${label} installed (${seconds(started)})`);
+  return true;
+}
+
 /** The kernel lives in its own package with its own lock (it brings a second TypeScript compiler). */
 function installNotebooks() {
-  const lock = "notebooks/package-lock.json", stamp = "notebooks/node_modules/.lock-digest";
-  if (!existsSync(at(lock))) return;
-  const value = digest([lock]);
-  if (isFresh(stamp, value)) return;
-  timed("notebook kernel installed", () => {
-    const npm = process.env.npm_execpath;
-    const parts = ["ci", "--prefix", at("notebooks"), "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"];
-    const { status } = npm && /\.c?js$/.test(npm)
-      ? spawnSync(process.execPath, [npm, ...parts], { cwd: root, stdio: ["ignore", "ignore", 2] })
-      : spawnSync("npm", parts, { cwd: root, stdio: ["ignore", "ignore", 2], shell: process.platform === "win32" });
-    if (status !== 0) throw new BuildFailure("the notebook kernel could not be installed (above). `npx vitest run` runs all other tests without it.");
-  });
-  mark(stamp, value);
+  if (installFolder("notebooks", "notebook kernel", "ci")) return;
+  throw new BuildFailure("the notebook kernel could not be installed (above). `npx vitest run` runs all other tests without it.");
+}
+
+/**
+ * 85 MB without the packages for other machines and GPUs, which stand in no lock of ours either: hence not `ci`, which asks
+ * for them. Its tests are skipped, with the reason, where it cannot be had.
+ */
+function installEngine() {
+  if (installFolder("test/engine", "language model engine", "install", "--no-save", "--omit=optional")) return;
+  say("the language model engine could not be installed (above); the tests in test/engine are skipped.");
 }
 
 try {
@@ -126,6 +142,7 @@ try {
   buildTypeScript(force);
   buildNative(force);
   if (process.argv.includes("--notebooks")) installNotebooks();
+  if (process.argv.includes("--engine")) installEngine();
 } catch (error) {
   if (!(error instanceof BuildFailure)) throw error;
   say(error.message);

@@ -42,6 +42,7 @@ export { chooseGenerator, type Choice, type ChooseOptions } from "./generation/c
 export { copycat } from "./generation/copycat.js";
 export { embedded } from "./generation/embedded.js";
 export type { Completion, EngineInfo, GenerationCounts, Generator } from "./generation/generator.js";
+export { llamaCpp, type LlamaCppOptions } from "./generation/llamacpp.js";
 export { ollama, type OllamaOptions } from "./generation/ollama.js";
 export { GenerationFailure } from "./generation/failures.js";
 export { journaled, type Journaled } from "./generation/journal.js";

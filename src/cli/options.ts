@@ -82,7 +82,7 @@ export interface SpeakingFlags {
 /** Adds who scores the candidates, and how. */
 export function speaking(command: Command): Command {
   return command
-    .option("--generator <spec>", "embedded (default, no LLM), ollama:<model>, auto, replay:<file> or copycat (leak probe)")
+    .option("--generator <spec>", "embedded (default, no LLM), ollama:<model>, llamacpp:<file.gguf>, auto, replay:<file> or copycat (leak probe)")
     .option("--host <addresses>", "Ollama servers, with commas between them (default OLLAMA_HOST)")
     .addOption(new Option("--mode <mode>", "how answers become scores (default: expected where the server reports probabilities)").choices(SCORING_MODES))
     .option("--permutations <n>", "passes over each user, each with another order of the candidates (default 1)", whole)

@@ -34,7 +34,7 @@ export interface RunConfig {
   retrievers: RetrieverName[];
   /** Every retriever runs on the first source; the other sources run with the first retriever. */
   candidateSources: CandidateSource[];
-  /** "embedded", "copycat" (the leak probe), "auto", "ollama:<model>" or "replay:<file>". */
+  /** "embedded", "copycat" (the leak probe), "auto", "ollama:<model>", "llamacpp:<file.gguf>" or "replay:<file>". */
   generator: string;
   /** Ollama server, for example "http://127.0.0.1:11434"; undefined: OLLAMA_HOST. */
   host: string | undefined;
@@ -115,8 +115,8 @@ function check(config: RunConfig): void {
   someOf("backbones", config.backbones, BACKBONE_NAMES);
   someOf("retrievers", config.retrievers, RETRIEVER_NAMES);
   someOf("candidateSources", config.candidateSources, CANDIDATE_SOURCES);
-  if (!/^(auto|embedded|copycat|ollama:\S+|replay:.+)$/.test(config.generator)) {
-    refuse("generator", config.generator, "auto, embedded, copycat, ollama:<model> (for example ollama:llama3.1:8b) or replay:<file>");
+  if (!/^(auto|embedded|copycat|ollama:\S+|llamacpp:.+|replay:.+)$/.test(config.generator)) {
+    refuse("generator", config.generator, "auto, embedded, copycat, ollama:<model> (for example ollama:llama3.1:8b), llamacpp:<file.gguf> or replay:<file>");
   }
   if (config.mode !== undefined) oneOf("mode", config.mode, SCORING_MODES);
   whole("permutations", config.permutations, 1, 64);

@@ -3,16 +3,18 @@ import type { RunOptions } from "../core/progress.js";
 import { copycat } from "./copycat.js";
 import { embedded } from "./embedded.js";
 import type { EngineInfo, Generator } from "./generator.js";
+import { llamaCpp, type LlamaCppOptions } from "./llamacpp.js";
 import { ollama, type OllamaOptions } from "./ollama.js";
 import { replay, type ReplayOptions } from "./replay.js";
 
-/** `auto`, `embedded`, `copycat` (the leak probe), `ollama:<model>` or `replay:<file>`. */
-export type GeneratorSpec = "auto" | "embedded" | "copycat" | `ollama:${string}` | `replay:${string}`;
+/** `auto`, `embedded`, `copycat` (the leak probe), `ollama:<model>`, `llamacpp:<file.gguf>` or `replay:<file>`. */
+export type GeneratorSpec = "auto" | "embedded" | "copycat" | `ollama:${string}` | `llamacpp:${string}` | `replay:${string}`;
 
 export interface ChooseOptions extends RunOptions {
   /** The model that `auto` asks for (default llama3.1:8b). */
   model?: string;
   ollama?: Omit<OllamaOptions, "model">;
+  llamacpp?: Omit<LlamaCppOptions, "modelPath">;
   replay?: ReplayOptions;
 }
 
@@ -32,14 +34,15 @@ export const DEFAULT_MODEL = "llama3.1:8b";
  * @throws ConfigError for a specification that cannot be read; GenerationError when a named engine cannot serve.
  */
 export async function chooseGenerator(spec: string, options: ChooseOptions = {}): Promise<Choice> {
-  const found = /^(?:(auto|embedded|copycat)|(ollama|replay):(.+))$/s.exec(spec);
+  const found = /^(?:(auto|embedded|copycat)|(ollama|llamacpp|replay):(.+))$/s.exec(spec);
   if (!found) {
     throw new ConfigError("CONFIG_GENERATOR", `There is no generator "${spec}".`, {
-      hint: "Choose auto, embedded, copycat, ollama:<model> (for example ollama:llama3.1:8b) or replay:<file>.",
+      hint: "Choose auto, embedded, copycat, ollama:<model> (for example ollama:llama3.1:8b), llamacpp:<file.gguf> or replay:<file>.",
     });
   }
   const [, plain, kind, name = ""] = found;
   if (kind === "ollama") return named(ollama({ ...options.ollama, model: name }), options, "asked for by name");
+  if (kind === "llamacpp") return named(llamaCpp({ ...options.llamacpp, modelPath: name }), options, "asked for by name");
   if (kind === "replay") return named(replay(name, options.replay), options, "asked for by name");
   if (plain === "embedded") return named(embedded(), options, "arithmetic on what the prompt holds, trained on nobody");
   if (plain === "copycat") return named(copycat(), options, "the leak probe: it lifts candidates that stand in the history");

@@ -20,14 +20,14 @@ function ours(): string[] {
 const isText = (path: string): boolean => /\.(ts|mjs|js|json|md|ipynb|txt|cpp|h|cu|cuh|gyp|yml|yaml|sh)$|(^|\/)(LICENSE|\.npmrc|\.gitignore|run|CMakeLists\.txt)$/.test(path);
 
 describe("the house", () => {
-  it.each(["package.json", "notebooks/package.json"])("pins every package exactly: %s", (path) => {
+  it.each(["package.json", "notebooks/package.json", "test/engine/package.json"])("pins every package exactly: %s", (path) => {
     const { dependencies, devDependencies, optionalDependencies, peerDependencies } = manifest(path);
     const loose = Object.entries({ ...dependencies, ...devDependencies, ...optionalDependencies, ...peerDependencies })
       .filter(([, version]) => !/^\d+\.\d+\.\d+(-[\w.]+)?$/.test(version) && !version.startsWith("file:"));
     expect(loose).toEqual([]);
   });
 
-  it.each(["package-lock.json", "notebooks/package-lock.json"])("has a lock that names no host to download from: %s", (path) => {
+  it.each(["package-lock.json", "notebooks/package-lock.json", "test/engine/package-lock.json"])("has a lock that names no host to download from: %s", (path) => {
     const { packages } = JSON.parse(read(path)) as { packages: Record<string, { resolved?: string; integrity?: string; link?: boolean }> };
     const entries = Object.entries(packages).filter(([name, entry]) => name.startsWith("node_modules/") && !entry.link);
     expect(entries.length).toBeGreaterThan(30);

@@ -37,6 +37,7 @@ const OWNER: Record<string, readonly string[]> = {
   ollama: ["generation"],
   bullmq: ["generation"],
   ioredis: ["generation"],
+  "node-llama-cpp": ["generation"],
   commander: ["cli"],
   "cli-progress": ["cli"],
 };

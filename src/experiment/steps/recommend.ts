@@ -22,7 +22,7 @@ import type { PromptRecord } from "./prompt.js";
 import { readCandidates, readPrompts } from "./promptfile.js";
 
 export interface RecommendStepOptions extends StepOptions {
-  /** "embedded" (default), "ollama:<model>", "auto", "replay:<file>" or "copycat". */
+  /** "embedded" (default), "ollama:<model>", "llamacpp:<file.gguf>", "auto", "replay:<file>" or "copycat". */
   generator?: string;
   /** Ollama server; default OLLAMA_HOST. */
   host?: string;

@@ -1,0 +1,45 @@
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import type { Prompt } from "../../../src/core/prompt.js";
+import { ollama } from "../../../src/generation/ollama.js";
+import type { TokenLogprobs } from "../../fixtures/brains.js";
+import { OllamaServer } from "../../fixtures/ollama-server.js";
+import { makePrompts } from "../../fixtures/prompts.js";
+
+let server: OllamaServer, prompt: Prompt;
+beforeAll(async () => {
+  server = await new OllamaServer().start();
+  prompt = (await makePrompts({ candidateCount: 20 }))[0]!;
+});
+afterAll(() => server.stop());
+
+describe("the stand-in server's probabilities", () => {
+  it("lie around each score, sum to less than one, and stand for the whole text", async () => {
+    const format = { type: "object", properties: { m1: { type: "integer", minimum: 1, maximum: 100 }, m2: { type: "integer", minimum: 100, maximum: 100 } } };
+    const response = await fetch(`${server.url}/api/chat`, {
+      method: "POST", body: JSON.stringify({ model: "toy", stream: false, messages: [{ role: "user", content: "x" }], format, logprobs: true, top_logprobs: 20 }),
+    });
+    const { message, logprobs } = (await response.json()) as { message: { content: string }; logprobs: TokenLogprobs[] };
+    expect(logprobs.map(({ token }) => token).join("")).toBe(message.content);
+    const { m1 } = JSON.parse(message.content) as { m1: number };
+    for (const { token, logprob, top_logprobs } of logprobs) {
+      const sum = top_logprobs.reduce((total, one) => total + Math.exp(one.logprob), 0);
+      expect(sum).toBeGreaterThan(0.5);
+      expect(sum).toBeLessThan(1);
+      expect(top_logprobs[0]).toEqual({ token, logprob });
+    }
+    expect(logprobs.map(({ token }) => token)).toEqual(expect.arrayContaining([String(m1), "100"]));
+  });
+
+  it("give every mode real values", async () => {
+    const make = (mode: "listwise" | "expected" | "readout"): ReturnType<typeof ollama> => ollama({ model: "toy", host: server.url, mode });
+    const [written, expected, read] = [await make("listwise").generate(prompt), await make("expected").generate(prompt), await make("readout").generate(prompt)];
+    expect(expected.reply).toBe(written.reply);
+    expect(expected.counts).toMatchObject({ lowMass: 0, splitScore: 0, okFirst: 1 });
+    expected.scores.forEach((score, at) => {
+      expect(Math.abs(score - written.scores[at]!)).toBeLessThan(2.5);
+      expect(Number.isInteger(score)).toBe(false);
+    });
+    expect(read.counts).toMatchObject({ lowMass: 0, missingKeys: 0, okFirst: 1, tokensOut: 20 });
+    for (const score of read.scores) expect(score >= 1 && score <= 100).toBe(true);
+  });
+});
