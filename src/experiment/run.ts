@@ -65,6 +65,7 @@ export async function run(preset = "quick", options: ExperimentOptions = {}): Pr
   }
   const choice = await chooseGenerator(config.generator, {
     ...defined({ signal }), ollama: { seed: config.seed, ...defined({ host: config.host, concurrency: config.concurrency }) },
+    llamacpp: { seed: config.seed, ...defined({ concurrency: config.concurrency }) },
   });
   note(choice.sentence);
   const bench: Bench = {

@@ -106,6 +106,7 @@ async function recommendIn(options: RecommendStepOptions): Promise<RecommendStep
 
   const choice = await chooseGenerator(config.generator, {
     ...quiet, ollama: { seed: config.seed, ...defined({ host: config.host, concurrency: config.concurrency }) },
+    llamacpp: { seed: config.seed, ...defined({ concurrency: config.concurrency }) },
   });
   note(choice.sentence);
   const started = performance.now();
