@@ -6,7 +6,7 @@ import type { SyntheticOptions } from "../data/synthetic.js";
 import { COMBINATIONS, type Combination } from "../generation/combine.js";
 import { SCORING_MODES, type ScoringMode } from "../generation/speaker.js";
 import { DEVICE_NAMES, type DeviceName, type LoadOptions } from "../native/load.js";
-import type { OllamaOptions } from "../generation/ollama.js";
+import type { ChooseOptions } from "../generation/choose.js";
 import { defined } from "./defined.js";
 import { CANDIDATE_SOURCES, type CandidateSource } from "../unlearning/cragru.js";
 
@@ -144,8 +144,9 @@ function check(config: RunConfig): void {
 }
 
 /** What the engines are asked for. */
-export function speakingOf({ seed, host, concurrency, mode, permutations, combine }: Pick<RunConfig, "seed" | "host" | "concurrency" | "mode" | "permutations" | "combine">): Omit<OllamaOptions, "model"> {
-  return { seed, permutations, combine, ...defined({ host, concurrency, mode }) };
+export function enginesOf({ seed, host, concurrency, mode, permutations, combine }: Pick<RunConfig, "seed" | "host" | "concurrency" | "mode" | "permutations" | "combine">): Pick<ChooseOptions, "ollama" | "llamacpp"> {
+  const speaking = { seed, permutations, combine, ...defined({ concurrency, mode }) };
+  return { ollama: { ...speaking, ...defined({ host }) }, llamacpp: speaking };
 }
 
 /** Flags of the command line, where they differ from the option's name. */

@@ -11,7 +11,7 @@ import { statistics, type DatasetStatistics } from "../data/statistics.js";
 import { chooseGenerator } from "../generation/choose.js";
 import { engineId } from "../generation/replay.js";
 import { describeNative, loadKernels } from "../native/load.js";
-import { nativeOptions, resolveConfig, speakingOf, type RunConfig } from "./config.js";
+import { nativeOptions, resolveConfig, enginesOf, type RunConfig } from "./config.js";
 import { defined } from "./defined.js";
 import { readJson, writeFolder, writeJson } from "./draft.js";
 import { chooseExample, makeExample, type Example } from "./example.js";
@@ -66,7 +66,7 @@ export async function run(preset = "quick", options: ExperimentOptions = {}): Pr
     throw new DataError("DATA_NO_TEST", `No user of ${dataset.name} has a test row.`, { hint: "Users need five rows or more." });
   }
   const choice = await chooseGenerator(config.generator, {
-    ...defined({ signal }), ollama: speakingOf(config),
+    ...defined({ signal }), ...enginesOf(config),
   });
   note(choice.sentence);
   const bench: Bench = {

@@ -13,7 +13,7 @@ import { queued } from "../../generation/queue.js";
 import { engineId } from "../../generation/replay.js";
 import { generateAll } from "../../generation/schedule.js";
 import { rerank } from "../../unlearning/cragru.js";
-import { resolveConfig, speakingOf, type RunConfig } from "../config.js";
+import { resolveConfig, enginesOf, type RunConfig } from "../config.js";
 import { defined } from "../defined.js";
 import { makeFolder, readJson, writeJson, writing } from "../draft.js";
 import { formatTrec } from "../trec.js";
@@ -132,7 +132,7 @@ async function recommendIn(options: RecommendStepOptions): Promise<RecommendStep
   }
 
   const choice = options.queue === undefined
-    ? await chooseGenerator(config.generator, { ...quiet, ollama: speakingOf(config) })
+    ? await chooseGenerator(config.generator, { ...quiet, ...enginesOf(config) })
     : chooseQueue(options.queue, config, note);
   note(choice.sentence);
   const started = performance.now();
