@@ -3,6 +3,8 @@ import type { Candidate } from "../core/prompt.js";
 export const LOWEST_SCORE = 1;
 export const HIGHEST_SCORE = 100;
 
+const SCORE = Object.freeze({ type: "integer", minimum: LOWEST_SCORE, maximum: HIGHEST_SCORE } as const);
+
 /** The answer as JSON schema: every candidate key once, in candidate order, a whole number 1..100, nothing else. */
 export interface AnswerSchema {
   type: "object";
@@ -16,10 +18,9 @@ export interface AnswerSchema {
  * so change the order of schema and answer. An object, because servers do not enforce distinct entries of arrays.
  */
 export function answerSchema(candidates: readonly Candidate[]): AnswerSchema {
-  const score = { type: "integer", minimum: LOWEST_SCORE, maximum: HIGHEST_SCORE } as const;
   return {
     type: "object",
-    properties: Object.fromEntries(candidates.map(({ key }) => [key, { ...score }])),
+    properties: Object.fromEntries(candidates.map(({ key }) => [key, SCORE])),
     required: candidates.map(({ key }) => key),
     additionalProperties: false,
   };

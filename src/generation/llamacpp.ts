@@ -1,8 +1,8 @@
 import { basename, resolve } from "node:path";
-import { ConfigError } from "../core/errors.js";
-import type { RunOptions } from "../core/progress.js";
+import { unlessAborted, type RunOptions } from "../core/progress.js";
 import type { Prompt } from "../core/prompt.js";
 import type { Combination } from "./combine.js";
+import { OptionChecks } from "./checks.js";
 import { answerLimit } from "./contract.js";
 import type { Completion, EngineInfo, Generator } from "./generator.js";
 import { RETRY_TEMPERATURE } from "./ladder.js";
@@ -12,7 +12,6 @@ import type { Adapter } from "./llamaseats.js";
 import { LlamaSession, TOP_K, TOP_P } from "./llamasession.js";
 import { modelDigest } from "./modelfile.js";
 import { speak } from "./modes.js";
-import { checkSpeaking } from "./ollama.js";
 import type { ScoringMode } from "./speaker.js";
 
 export interface LlamaCppOptions {
@@ -64,6 +63,8 @@ interface Loaded {
   info: EngineInfo;
 }
 
+const check = new OptionChecks("CONFIG_LLAMACPP");
+
 class LlamaCppGenerator implements Generator {
   readonly name: string;
   readonly concurrency: number;
@@ -79,19 +80,19 @@ class LlamaCppGenerator implements Generator {
       gpu: "auto", threads: defaultThreads(), ...rest, contextSize, from,
     };
     const { modelPath, lora, seed, temperature, qualityRetries, concurrency, gpu, threads } = this.options;
-    if (typeof modelPath !== "string" || modelPath === "") throw badOption("modelPath", modelPath, "the path of a .gguf file");
-    if (!["auto", false, "cuda", "vulkan", "metal"].includes(gpu)) throw badOption("gpu", gpu, '"auto", false, "cuda", "vulkan" or "metal"');
-    inRange("seed", seed, 0, 0xffffffff, true);
-    inRange("temperature", temperature, 0, 2);
-    inRange("qualityRetries", qualityRetries, 0, 2, true);
-    inRange("concurrency", concurrency, 1, 64, true);
-    inRange("threads", threads, 1, 1024, true);
-    if (contextSize !== undefined) inRange("contextSize", contextSize, 256, 1 << 22, true);
+    if (typeof modelPath !== "string" || modelPath === "") throw check.bad("modelPath", modelPath, "the path of a .gguf file");
+    if (!["auto", false, "cuda", "vulkan", "metal"].includes(gpu)) throw check.bad("gpu", gpu, '"auto", false, "cuda", "vulkan" or "metal"');
+    check.whole("seed", seed, 0, 0xffffffff);
+    check.number("temperature", temperature, 0, 2);
+    check.whole("qualityRetries", qualityRetries, 0, 2);
+    check.whole("concurrency", concurrency, 1, 64);
+    check.whole("threads", threads, 1, 1024);
+    if (contextSize !== undefined) check.whole("contextSize", contextSize, 256, 1 << 22);
     for (const { path, scale = 1 } of lora) {
-      if (typeof path !== "string" || path === "") throw badOption("lora", path, "adapters with the path of a .gguf file");
-      inRange("scale of an adapter", scale, -100, 100);
+      if (typeof path !== "string" || path === "") throw check.bad("lora", path, "adapters with the path of a .gguf file");
+      check.number("scale of an adapter", scale, -100, 100);
     }
-    checkSpeaking(this.options);
+    check.speaking(this.options);
     this.concurrency = concurrency;
     this.name = `llamacpp:${basename(modelPath)}`;
   }
@@ -166,28 +167,4 @@ class LlamaCppGenerator implements Generator {
       replayed: false,
     };
   }
-}
-
-/** Rejects with the signal's reason as soon as it fires; the work itself goes on for the others that wait for it. */
-async function unlessAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
-  let cancel!: () => void;
-  const aborted = new Promise<never>((_, reject) => {
-    cancel = () => reject(signal.reason as Error);
-    signal.addEventListener("abort", cancel, { once: true });
-  });
-  try {
-    return await Promise.race([work, aborted]);
-  } finally {
-    signal.removeEventListener("abort", cancel);
-  }
-}
-
-function inRange(name: string, value: number, low: number, high: number, whole = false): void {
-  if (!(value >= low && value <= high) || (whole && !Number.isInteger(value))) {
-    throw badOption(name, value, `${whole ? "a whole number" : "a number"} from ${low} to ${high}`);
-  }
-}
-
-function badOption(name: string, value: unknown, wanted: string): ConfigError {
-  return new ConfigError("CONFIG_LLAMACPP", `${name} must be ${wanted}, not ${String(value)}.`);
 }

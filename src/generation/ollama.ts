@@ -1,8 +1,8 @@
-import { ConfigError } from "../core/errors.js";
 import type { RunOptions } from "../core/progress.js";
 import type { Prompt } from "../core/prompt.js";
 import { KeyedRandom } from "../core/rng.js";
-import { COMBINATIONS, type Combination } from "./combine.js";
+import type { Combination } from "./combine.js";
+import { OptionChecks } from "./checks.js";
 import { answerLimit } from "./contract.js";
 import { GenerationFailure } from "./failures.js";
 import type { Completion, EngineInfo, Generator } from "./generator.js";
@@ -11,7 +11,7 @@ import { RETRY_TEMPERATURE } from "./ladder.js";
 import { speak } from "./modes.js";
 import { describeLoad, OllamaHosts, type Served } from "./ollamahosts.js";
 import { LONGEST_PAUSE_SECONDS, OllamaSession, TOP_P } from "./ollamasession.js";
-import { SCORING_MODES, type ScoringMode } from "./speaker.js";
+import type { ScoringMode } from "./speaker.js";
 import { isKnownVersion, isTestServer } from "./versions.js";
 
 export interface OllamaOptions {
@@ -59,6 +59,8 @@ export function ollama(options: OllamaOptions): Generator {
   return new OllamaGenerator(options);
 }
 
+const check = new OptionChecks("CONFIG_OLLAMA");
+
 class OllamaGenerator implements Generator {
   readonly name: string;
   readonly concurrency: number;
@@ -75,15 +77,15 @@ class OllamaGenerator implements Generator {
       backoffSeconds: 0.3, permutations: 1, combine: "mean", ...rest, numCtx,
     };
     const { model, seed, temperature, timeoutSeconds, keepAlive, concurrency, transportRetries, qualityRetries, backoffSeconds } = this.options;
-    if (typeof model !== "string" || !/^[^\s"]+$/.test(model)) throw badOption("model", model, 'the name of a model, for example "llama3.1:8b"');
-    inRange("temperature", temperature, 0, 2);
-    inRange("timeoutSeconds", timeoutSeconds, 0.001, 86_400);
-    inRange("backoffSeconds", backoffSeconds, 0, LONGEST_PAUSE_SECONDS);
-    inRange("concurrency", concurrency, 1, 256, true);
-    inRange("transportRetries", transportRetries, 0, 6, true);
-    inRange("qualityRetries", qualityRetries, 0, 2, true);
-    checkSpeaking(this.options);
-    if (numCtx !== undefined) inRange("numCtx", numCtx, 256, 1 << 22, true);
+    if (typeof model !== "string" || !/^[^\s"]+$/.test(model)) throw check.bad("model", model, 'the name of a model, for example "llama3.1:8b"');
+    check.number("temperature", temperature, 0, 2);
+    check.number("timeoutSeconds", timeoutSeconds, 0.001, 86_400);
+    check.number("backoffSeconds", backoffSeconds, 0, LONGEST_PAUSE_SECONDS);
+    check.whole("concurrency", concurrency, 1, 256);
+    check.whole("transportRetries", transportRetries, 0, 6);
+    check.whole("qualityRetries", qualityRetries, 0, 2);
+    check.speaking(this.options);
+    if (numCtx !== undefined) check.whole("numCtx", numCtx, 256, 1 << 22);
     const servers = hosts ? parseHosts(hosts.join(",")) : parseHosts(host ?? process.env["OLLAMA_HOST"]);
     this.fleet = new OllamaHosts(servers, { model, timeoutSeconds, keepAlive, concurrency });
     this.jitter = new KeyedRandom(seed, "retry");
@@ -181,21 +183,4 @@ class OllamaGenerator implements Generator {
       replayed: false,
     };
   }
-}
-
-/** @throws ConfigError unless mode, passes and combination are ones that {@link speak} knows. */
-export function checkSpeaking({ mode, permutations, combine }: { mode?: ScoringMode | undefined; permutations: number; combine: Combination }): void {
-  if (mode !== undefined && !SCORING_MODES.includes(mode)) throw badOption("mode", mode, `one of ${SCORING_MODES.join(", ")}`);
-  inRange("permutations", permutations, 1, 64, true);
-  if (!COMBINATIONS.includes(combine)) throw badOption("combine", combine, `one of ${COMBINATIONS.join(", ")}`);
-}
-
-function inRange(name: string, value: number, low: number, high: number, whole = false): void {
-  if (!(value >= low && value <= high) || (whole && !Number.isInteger(value))) {
-    throw badOption(name, value, `${whole ? "a whole number" : "a number"} from ${low} to ${high}`);
-  }
-}
-
-function badOption(name: string, value: unknown, wanted: string): ConfigError {
-  return new ConfigError("CONFIG_OLLAMA", `${name} must be ${wanted}, not ${String(value)}.`);
 }

@@ -1,5 +1,6 @@
 import { beforeAll, describe, expect, it } from "vitest";
 import { bpr } from "../../src/backbone/bpr.js";
+import { ease } from "../../src/backbone/ease.js";
 import { fitOnce } from "../../src/backbone/memo.js";
 import { splitDataset, type Split } from "../../src/data/split.js";
 import { synthesize } from "../../src/data/synthetic.js";
@@ -34,7 +35,7 @@ beforeAll(() => {
 
 /** After the request: the backbone's own lists, the copied ones, and the breaches counted. */
 async function served(split: Split, source: CandidateSource, retriever: Retriever): Promise<{ own: number[][]; copied: number[][]; violations: Cragru["violations"] }> {
-  const method = new Cragru({ backbone, retriever, generator: copycat(), candidates: CANDIDATES, candidateSource: source, seed: 7, kernels });
+  const method = new Cragru({ backbone: source === "exact" ? ease({ lambda: 50 }) : backbone, retriever, generator: copycat(), candidates: CANDIDATES, candidateSource: source, seed: 7, kernels });
   await method.learn(split);
   await method.forget(split.protocol === "strict" ? { interactions: split.forget } : { users: [...split.forgetUsers] });
   const own = await method.candidates(users, { k: 40 });

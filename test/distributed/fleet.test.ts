@@ -52,7 +52,7 @@ afterEach(async () => {
 });
 
 describe.skipIf(!hasRedis())(hasRedis() ? "a fleet of workers" : "redis-server is not installed (apt-get install redis-server)", () => {
-  it("answers 500 users once each while a worker, a host and Redis are killed", { timeout: 120_000 }, async () => {
+  it("answers 500 users once each while a worker, a host and Redis are killed", { timeout: 300_000 }, async () => {
     const redis = await redisServer();
     const hosts = await Promise.all([host(2), host(2), host(2)]);
     const workers = hosts.map(({ url }, at) => worker(redis, url, `w${at}`));
@@ -111,7 +111,7 @@ describe.skipIf(!hasRedis())(hasRedis() ? "a fleet of workers" : "redis-server i
     expect(await workers[1]!.ended).toEqual({ code: 0, signal: null });
   });
 
-  it("ends what it has begun when it is asked to stop, and leaves the rest to others", { timeout: 60_000 }, async () => {
+  it("ends what it has begun when it is asked to stop, and leaves the rest to others", { timeout: 180_000 }, async () => {
     const redis = await redisServer();
     const slow = await host(25);
     const first = worker(redis, slow.url, "first", "--json");

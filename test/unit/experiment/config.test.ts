@@ -26,8 +26,8 @@ describe("the configuration of a run", () => {
 
   const wrong: [keyof RunConfig | "forget.unit" | "forget.ratio", unknown, string][] = [
     ["protocol", "loose", "strict, released"], ["forget.unit", "genres", "interactions, users"], ["forget.ratio", 1.5, "below 1"],
-    ["seed", -1, "0 to 4294967295"], ["backbones", ["ease"], "bpr, lightgcn"], ["backbones", [], "names nothing"],
-    ["retrievers", ["attention", "attention"], "attention twice"], ["candidateSources", ["exact"], "full, remain, popularity"],
+    ["seed", -1, "0 to 4294967295"], ["backbones", ["svd"], "bpr, lightgcn, ease"], ["backbones", [], "names nothing"],
+    ["retrievers", ["attention", "attention"], "attention twice"], ["candidateSources", ["fresh"], "full, remain, exact, popularity"],
     ["generator", "gpt", "ollama:<model>"], ["generator", "ollama:", "ollama:<model>"], ["candidates", 0, "1 to 1000"], ["history", 0.5, "1 to 10000"],
     ["clusters", 101, "1 to 100"], ["users", -3, "0 to"], ["onFailure", "ignore", "throw, backbone"], ["concurrency", 0, "1 to 1024"],
     ["device", "tpu", "auto, cuda, cpu, js"], ["threads", 999, "1 to 256"], ["dataset", "ml-3m", "ml-100k"],

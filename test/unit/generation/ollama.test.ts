@@ -36,10 +36,10 @@ afterEach(async () => {
 describe("ollama: the request and the answer", () => {
   it("sends the schema, the fixed options and truncate: false, and reads the stream", async () => {
     const server = await serve();
-    const completion = await make(server, { seed: 11 }).generate(prompt);
+    const completion = await make(server, { seed: 11, mode: "listwise" }).generate(prompt);
     const { body } = server.requests.find(({ path }) => path === CHAT)!;
     expect(body).toEqual({
-      model: "toy", stream: true, truncate: false, keep_alive: "30m", messages: prompt.messages, logprobs: true, top_logprobs: 20,
+      model: "toy", stream: true, truncate: false, keep_alive: "30m", messages: prompt.messages,
       format: expect.objectContaining({ type: "object", required: prompt.candidates.map(({ key }) => key), additionalProperties: false }),
       options: { temperature: 0, seed: 11, num_ctx: 4096, num_predict: 900 },
     });
