@@ -10,7 +10,7 @@ import { register } from "tsx/esm/api";
 
 register();
 const root = resolve(import.meta.dirname, "..");
-const { llamaCpp } = await import("../src/generation/llamacpp.ts");
+const { llamaCpp } = await import("../src/generation/llamacpp/llamacpp.ts");
 const { generateAll } = await import("../src/generation/schedule.ts");
 const { addCounts, emptyCounts } = await import("../src/generation/counts.ts");
 const { makePrompts } = await import("../test/fixtures/prompts.ts");

@@ -42,17 +42,17 @@ export { chooseGenerator, type Choice, type ChooseOptions } from "./generation/c
 export { copycat } from "./generation/copycat.js";
 export { embedded } from "./generation/embedded.js";
 export type { Completion, EngineInfo, GenerationCounts, Generator } from "./generation/generator.js";
-export { llamaCpp, type LlamaCppOptions } from "./generation/llamacpp.js";
-export { ollama, type OllamaOptions } from "./generation/ollama.js";
+export { llamaCpp, type LlamaCppOptions } from "./generation/llamacpp/llamacpp.js";
+export { ollama, type OllamaOptions } from "./generation/ollama/ollama.js";
 export { GenerationFailure } from "./generation/failures.js";
 export { journaled, type Journaled } from "./generation/journal.js";
-export { queued, type QueuedOptions } from "./generation/queue.js";
-export { clearQueue, purgeQueue, queueStatus, retryFailed, type DeadLetter, type QueuePurge, type QueueSelection, type QueueStatus } from "./generation/queueadmin.js";
-export type { QueuePlace } from "./generation/queuelink.js";
-export type { QueueSettings } from "./generation/queuestore.js";
+export { queued, type QueuedOptions } from "./generation/queue/queue.js";
+export { clearQueue, purgeQueue, queueStatus, retryFailed, type DeadLetter, type QueuePurge, type QueueSelection, type QueueStatus } from "./generation/queue/admin.js";
+export type { QueuePlace } from "./generation/queue/link.js";
+export type { QueueSettings } from "./generation/queue/store.js";
 export { replay, type ReplayOptions } from "./generation/replay.js";
 export { generateAll, generateEach, type GenerateAllOptions } from "./generation/schedule.js";
-export { startWorker, type QueueWorker, type WorkerOptions, type WorkerReport } from "./generation/worker.js";
+export { startWorker, type QueueWorker, type WorkerOptions, type WorkerReport } from "./generation/queue/worker.js";
 
 export { Cragru, type Answers, type CandidateSource, type CragruOptions } from "./unlearning/cragru.js";
 export { Retrain, retrain, type RetrainOptions } from "./unlearning/retrain.js";

@@ -1,5 +1,5 @@
 import type { Command } from "commander";
-import { clearQueue, queueStatus, retryFailed, type DeadLetter, type QueueStatus } from "../generation/queueadmin.js";
+import { clearQueue, queueStatus, retryFailed, type DeadLetter, type QueueStatus } from "../generation/queue/admin.js";
 import { execute, type Streams } from "./execute.js";
 import { common, type CommonOptions } from "./options.js";
 

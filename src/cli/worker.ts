@@ -3,9 +3,9 @@ import type { Command } from "commander";
 import { formatSeconds } from "../core/progress.js";
 import { defined } from "../experiment/defined.js";
 import { DEFAULT_MODEL } from "../generation/choose.js";
-import { parseHosts } from "../generation/hosts.js";
-import { ollama } from "../generation/ollama.js";
-import { startWorker, type WorkerReport } from "../generation/worker.js";
+import { parseHosts } from "../generation/ollama/hosts.js";
+import { ollama } from "../generation/ollama/ollama.js";
+import { startWorker, type WorkerReport } from "../generation/queue/worker.js";
 import { execute, type Streams } from "./execute.js";
 import { common, seconds, whole, type CommonOptions } from "./options.js";
 

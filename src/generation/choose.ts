@@ -3,8 +3,8 @@ import type { RunOptions } from "../core/progress.js";
 import { copycat } from "./copycat.js";
 import { embedded } from "./embedded.js";
 import type { EngineInfo, Generator } from "./generator.js";
-import { llamaCpp, type LlamaCppOptions } from "./llamacpp.js";
-import { ollama, type OllamaOptions } from "./ollama.js";
+import { llamaCpp, type LlamaCppOptions } from "./llamacpp/llamacpp.js";
+import { ollama, type OllamaOptions } from "./ollama/ollama.js";
 import { replay, type ReplayOptions } from "./replay.js";
 
 /** `auto`, `embedded`, `copycat` (the leak probe), `ollama:<model>`, `llamacpp:<file.gguf>` or `replay:<file>`. */

@@ -6,8 +6,6 @@ import type { Completion, GenerationCounts } from "./generator.js";
 import { parseAnswer, type ParsedAnswer } from "./parse.js";
 import type { Attempt, Reply } from "./speaker.js";
 
-export type { Attempt, Reply };
-
 export interface LadderOptions {
   seed: number;
   temperature: number;

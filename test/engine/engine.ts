@@ -1,7 +1,7 @@
 import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import type { LlamaEngine } from "../../src/generation/llamaengine.js";
+import type { LlamaEngine } from "../../src/generation/llamacpp/engine.js";
 import { tinyGguf, tinyLora, type ToyKind } from "../fixtures/tiny-gguf.js";
 
 /** Where node-llama-cpp lies for the tests: a package of its own, because of its size. */

@@ -1,7 +1,7 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from "vitest";
 import type { Prompt } from "../../src/core/prompt.js";
-import { LlamaEngine } from "../../src/generation/llamaengine.js";
-import { ollama, type OllamaOptions } from "../../src/generation/ollama.js";
+import { LlamaEngine } from "../../src/generation/llamacpp/engine.js";
+import { ollama, type OllamaOptions } from "../../src/generation/ollama/ollama.js";
 import { generateAll } from "../../src/generation/schedule.js";
 import { EngineBrain, schemaGrammar } from "../fixtures/engine-brain.js";
 import { OllamaServer, type ServerOptions } from "../fixtures/ollama-server.js";

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { ollama } from "../../src/generation/ollama.js";
+import { ollama } from "../../src/generation/ollama/ollama.js";
 import { generateAll } from "../../src/generation/schedule.js";
 import { makePrompts } from "../fixtures/prompts.js";
 

@@ -9,7 +9,7 @@ import type { ScoringMode } from "../../generation/speaker.js";
 import { chooseGenerator, type Choice } from "../../generation/choose.js";
 import type { EngineInfo, GenerationCounts } from "../../generation/generator.js";
 import { journaled } from "../../generation/journal.js";
-import { queued } from "../../generation/queue.js";
+import { queued } from "../../generation/queue/queue.js";
 import { engineId } from "../../generation/replay.js";
 import { generateAll } from "../../generation/schedule.js";
 import { rerank } from "../../unlearning/cragru.js";

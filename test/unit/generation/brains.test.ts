@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { Prompt } from "../../../src/core/prompt.js";
-import { ollama } from "../../../src/generation/ollama.js";
+import { ollama } from "../../../src/generation/ollama/ollama.js";
 import type { TokenLogprobs } from "../../fixtures/brains.js";
 import { OllamaServer } from "../../fixtures/ollama-server.js";
 import { makePrompts } from "../../fixtures/prompts.js";

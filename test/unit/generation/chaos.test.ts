@@ -3,7 +3,7 @@ import type { Prompt } from "../../../src/core/prompt.js";
 import { KeyedRandom } from "../../../src/core/rng.js";
 import { addCounts, emptyCounts } from "../../../src/generation/counts.js";
 import type { GenerationCounts } from "../../../src/generation/generator.js";
-import { ollama } from "../../../src/generation/ollama.js";
+import { ollama } from "../../../src/generation/ollama/ollama.js";
 import { generateAll } from "../../../src/generation/schedule.js";
 import { OllamaServer, type Fault, type LoggedRequest, type ServerOptions } from "../../fixtures/ollama-server.js";
 import { makePrompts } from "../../fixtures/prompts.js";

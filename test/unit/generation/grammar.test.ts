@@ -1,6 +1,6 @@
 import { beforeAll, describe, expect, it } from "vitest";
 import type { Candidate } from "../../../src/core/prompt.js";
-import { answerGrammar } from "../../../src/generation/grammar.js";
+import { answerGrammar } from "../../../src/generation/llamacpp/grammar.js";
 import { makePrompts } from "../../fixtures/prompts.js";
 
 let candidates: Candidate[];

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { ConfigError } from "../../../src/core/errors.js";
-import { normaliseHost, parseHosts } from "../../../src/generation/hosts.js";
+import { normaliseHost, parseHosts } from "../../../src/generation/ollama/hosts.js";
 
 describe("normaliseHost", () => {
   it.each([

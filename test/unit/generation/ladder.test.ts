@@ -3,7 +3,8 @@ import type { Prompt } from "../../../src/core/prompt.js";
 import { GenerationError } from "../../../src/core/errors.js";
 import { emptyCounts } from "../../../src/generation/counts.js";
 import { GenerationFailure } from "../../../src/generation/failures.js";
-import { climb, type Attempt, type Climb, type Reply } from "../../../src/generation/ladder.js";
+import { climb, type Climb } from "../../../src/generation/ladder.js";
+import type { Attempt, Reply } from "../../../src/generation/speaker.js";
 import { makePrompts } from "../../fixtures/prompts.js";
 
 let prompt: Prompt;

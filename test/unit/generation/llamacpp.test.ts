@@ -5,9 +5,9 @@ import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
 import { ConfigError } from "../../../src/core/errors.js";
 import { chooseGenerator } from "../../../src/generation/choose.js";
-import { llamaCpp } from "../../../src/generation/llamacpp.js";
-import { importLlama } from "../../../src/generation/llamapackage.js";
-import { modelDigest } from "../../../src/generation/modelfile.js";
+import { llamaCpp } from "../../../src/generation/llamacpp/llamacpp.js";
+import { importLlama } from "../../../src/generation/llamacpp/package.js";
+import { modelDigest } from "../../../src/generation/llamacpp/modelfile.js";
 
 /** What needs no engine; the rest stands in test/engine. */
 const folder = mkdtempSync(join(tmpdir(), "cragru-llama-"));

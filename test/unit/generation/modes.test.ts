@@ -7,9 +7,8 @@ import { combineScores, passOrders } from "../../../src/generation/combine.js";
 import { embedded } from "../../../src/generation/embedded.js";
 import { expectedScores } from "../../../src/generation/expected.js";
 import { type GenerationFailure } from "../../../src/generation/failures.js";
-import type { Reply } from "../../../src/generation/ladder.js";
 import { speak, type SpeakOptions } from "../../../src/generation/modes.js";
-import type { Alternative, Session, Token } from "../../../src/generation/speaker.js";
+import type { Alternative, Reply, Session, Token } from "../../../src/generation/speaker.js";
 import { makePrompts } from "../../fixtures/prompts.js";
 
 let prompt: Prompt;

@@ -2,7 +2,7 @@ import { afterEach, beforeAll, describe, expect, it, vi } from "vitest";
 import { ConfigError, GenerationError } from "../../../src/core/errors.js";
 import type { Prompt } from "../../../src/core/prompt.js";
 import { emptyCounts } from "../../../src/generation/counts.js";
-import { ollama, type OllamaOptions } from "../../../src/generation/ollama.js";
+import { ollama, type OllamaOptions } from "../../../src/generation/ollama/ollama.js";
 import { generateAll } from "../../../src/generation/schedule.js";
 import { OllamaServer, type ScriptedFault, type ServerOptions } from "../../fixtures/ollama-server.js";
 import { makePrompts } from "../../fixtures/prompts.js";

@@ -1,9 +1,9 @@
 import { afterEach, beforeAll, describe, expect, it } from "vitest";
 import type { Prompt } from "../../../src/core/prompt.js";
 import { GenerationFailure } from "../../../src/generation/failures.js";
-import { parseHosts } from "../../../src/generation/hosts.js";
-import { ollama } from "../../../src/generation/ollama.js";
-import { OllamaHosts } from "../../../src/generation/ollamahosts.js";
+import { parseHosts } from "../../../src/generation/ollama/hosts.js";
+import { ollama } from "../../../src/generation/ollama/ollama.js";
+import { OllamaHosts } from "../../../src/generation/ollama/fleet.js";
 import { generateAll } from "../../../src/generation/schedule.js";
 import { OllamaServer, type ServerOptions } from "../../fixtures/ollama-server.js";
 import { makePrompts } from "../../fixtures/prompts.js";

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
-import { parseHosts } from "../../../src/generation/hosts.js";
-import { HostPool } from "../../../src/generation/pool.js";
+import { parseHosts } from "../../../src/generation/ollama/hosts.js";
+import { HostPool } from "../../../src/generation/ollama/pool.js";
 
 const [a, b] = parseHosts("a,b") as [ReturnType<typeof parseHosts>[0], ReturnType<typeof parseHosts>[0]];
 const settled = async (promise: Promise<unknown>): Promise<boolean> =>

@@ -1,10 +1,10 @@
 import { createServer, type AddressInfo, type Server } from "node:net";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { GenerationFailure } from "../../../src/generation/failures.js";
-import { failureOf, failureText, readFailure } from "../../../src/generation/queuefailure.js";
-import { connectQueue, keyCheck, queueNameOf, sealingKey } from "../../../src/generation/queuelink.js";
-import { jobId, otherEngine, queued } from "../../../src/generation/queue.js";
-import { startWorker } from "../../../src/generation/worker.js";
+import { failureOf, failureText, readFailure } from "../../../src/generation/queue/failure.js";
+import { connectQueue, keyCheck, queueNameOf, sealingKey } from "../../../src/generation/queue/link.js";
+import { jobId, otherEngine, queued } from "../../../src/generation/queue/queue.js";
+import { startWorker } from "../../../src/generation/queue/worker.js";
 import { embedded } from "../../../src/generation/embedded.js";
 import { caught } from "../../fixtures/caught.js";
 import { freePort } from "../../fixtures/redis.js";
@@ -127,7 +127,7 @@ describe("the way to Redis", () => {
   it("names the command that installs the packages where they are missing", async () => {
     vi.resetModules();
     vi.doMock("bullmq", () => { throw new Error("Cannot find package 'bullmq'"); });
-    const fresh = await import("../../../src/generation/queuelink.js");
+    const fresh = await import("../../../src/generation/queue/link.js");
     await expect(fresh.connectQueue("redis://127.0.0.1:1")).rejects.toMatchObject({ code: "CONFIG_QUEUE_PACKAGES", hint: "Run: npm install bullmq@6.7.0 ioredis@6.0.0" });
   });
 });

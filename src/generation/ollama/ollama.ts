@@ -1,17 +1,17 @@
-import type { RunOptions } from "../core/progress.js";
-import type { Prompt } from "../core/prompt.js";
-import { KeyedRandom } from "../core/rng.js";
-import type { Combination } from "./combine.js";
-import { OptionChecks } from "./checks.js";
-import { answerLimit } from "./contract.js";
-import { GenerationFailure } from "./failures.js";
-import type { Completion, EngineInfo, Generator } from "./generator.js";
+import type { RunOptions } from "../../core/progress.js";
+import type { Prompt } from "../../core/prompt.js";
+import { KeyedRandom } from "../../core/rng.js";
+import type { Combination } from "../combine.js";
+import { OptionChecks } from "../checks.js";
+import { answerLimit } from "../contract.js";
+import { GenerationFailure } from "../failures.js";
+import type { Completion, EngineInfo, Generator } from "../generator.js";
 import { parseHosts } from "./hosts.js";
-import { RETRY_TEMPERATURE } from "./ladder.js";
-import { speak } from "./modes.js";
-import { describeLoad, OllamaHosts, type Served } from "./ollamahosts.js";
-import { LONGEST_PAUSE_SECONDS, OllamaSession, TOP_P } from "./ollamasession.js";
-import type { ScoringMode } from "./speaker.js";
+import { RETRY_TEMPERATURE } from "../ladder.js";
+import { speak } from "../modes.js";
+import { describeLoad, OllamaHosts, type Served } from "./fleet.js";
+import { LONGEST_PAUSE_SECONDS, OllamaSession, TOP_P } from "./session.js";
+import type { ScoringMode } from "../speaker.js";
 import { isKnownVersion, isTestServer } from "./versions.js";
 
 export interface OllamaOptions {

@@ -1,4 +1,4 @@
-import type { Candidate } from "../core/prompt.js";
+import type { Candidate } from "../../core/prompt.js";
 
 /**
  * The answer as a grammar in GBNF, for engines that hold one themselves: the object of `answerSchema` without any blank, each

@@ -1,9 +1,9 @@
 import type { Queue } from "bullmq";
 import type { Redis } from "ioredis";
-import type { Interactions } from "../core/interactions.js";
-import { readFailure, type JobFailure } from "./queuefailure.js";
-import { connectQueue, PREFIX, queueNameOf, type QueueLink } from "./queuelink.js";
-import { baseOf, MODELS_KEY, type JobData } from "./queuestore.js";
+import type { Interactions } from "../../core/interactions.js";
+import { readFailure, type JobFailure } from "./failure.js";
+import { connectQueue, PREFIX, queueNameOf, type QueueLink } from "./link.js";
+import { baseOf, MODELS_KEY, type JobData } from "./store.js";
 
 /** A job that was given up. */
 export interface DeadLetter extends JobFailure {

@@ -1,18 +1,18 @@
 import { hostname } from "node:os";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Job, Worker } from "bullmq";
-import { ConfigError } from "../core/errors.js";
-import { Interactions } from "../core/interactions.js";
-import type { RunOptions } from "../core/progress.js";
-import { hashMessages, type Prompt } from "../core/prompt.js";
-import { GenerationFailure } from "./failures.js";
-import type { Generator } from "./generator.js";
-import { entryOf } from "./journal.js";
+import { ConfigError } from "../../core/errors.js";
+import { Interactions } from "../../core/interactions.js";
+import type { RunOptions } from "../../core/progress.js";
+import { hashMessages, type Prompt } from "../../core/prompt.js";
+import { GenerationFailure } from "../failures.js";
+import type { Generator } from "../generator.js";
+import { entryOf } from "../journal.js";
 import { otherEngine } from "./queue.js";
-import { asFailure, failureText, isAway, isIll, isUnfit } from "./queuefailure.js";
-import { connectQueue, PREFIX, queueNameOf, sealingKey, type QueueLink, type QueuePlace } from "./queuelink.js";
-import { QueueStore, type JobData, type QueuedRun, type QueueSettings } from "./queuestore.js";
-import { engineId } from "./replay.js";
+import { asFailure, failureText, isAway, isIll, isUnfit } from "./failure.js";
+import { connectQueue, PREFIX, queueNameOf, sealingKey, type QueueLink, type QueuePlace } from "./link.js";
+import { QueueStore, type JobData, type QueuedRun, type QueueSettings } from "./store.js";
+import { engineId } from "../replay.js";
 
 export interface WorkerOptions extends RunOptions {
   queue: QueuePlace;

@@ -1,7 +1,6 @@
 import { Ollama, type ChatRequest } from "ollama";
 import type { Host } from "./hosts.js";
-import type { Reply } from "./ladder.js";
-import type { Token } from "./speaker.js";
+import type { Reply, Token } from "../speaker.js";
 import { Wire } from "./wire.js";
 
 /** The client's request with the field that its types lack: without it a server cuts long prompts and says nothing. */

@@ -1,7 +1,7 @@
 import { createHmac, hkdfSync, randomBytes } from "node:crypto";
 import type { Redis } from "ioredis";
-import { ConfigError } from "../core/errors.js";
-import { atLeast } from "./versions.js";
+import { ConfigError } from "../../core/errors.js";
+import { atLeast } from "../ollama/versions.js";
 
 /** Where the jobs of one model wait. */
 export interface QueuePlace {

@@ -1,9 +1,9 @@
 import { availableParallelism } from "node:os";
-import type { Message } from "../core/prompt.js";
-import { HIGHEST_SCORE, LOWEST_SCORE } from "./contract.js";
-import { GenerationFailure } from "./failures.js";
-import { importLlama, type ChatWrapper, type GpuChoice, type GrammarState, type LlamaModel, type LlamaPackage, type LlamaRuntime } from "./llamapackage.js";
-import { LlamaSeats, type Adapter } from "./llamaseats.js";
+import type { Message } from "../../core/prompt.js";
+import { HIGHEST_SCORE, LOWEST_SCORE } from "../contract.js";
+import { GenerationFailure } from "../failures.js";
+import { importLlama, type ChatWrapper, type GpuChoice, type GrammarState, type LlamaModel, type LlamaPackage, type LlamaRuntime } from "./package.js";
+import { LlamaSeats, type Adapter } from "./seats.js";
 
 export interface EngineOptions {
   modelPath: string;

@@ -1,13 +1,12 @@
-import { log } from "../core/math.js";
-import { readoutMessages, type Prompt } from "../core/prompt.js";
-import { addCounts, emptyCounts } from "./counts.js";
-import { GenerationFailure } from "./failures.js";
+import { log } from "../../core/math.js";
+import { readoutMessages, type Prompt } from "../../core/prompt.js";
+import { addCounts, emptyCounts } from "../counts.js";
+import { GenerationFailure } from "../failures.js";
 import { answerGrammar } from "./grammar.js";
-import type { Attempt, Reply } from "./ladder.js";
-import { engineFailure, type LlamaEngine } from "./llamaengine.js";
-import type { LogitReply, LogitRequest } from "./llamapackage.js";
-import { BATCH, type Seat } from "./llamaseats.js";
-import type { Alternative, ReadoutReply, Session, Token } from "./speaker.js";
+import { engineFailure, type LlamaEngine } from "./engine.js";
+import type { LogitReply, LogitRequest } from "./package.js";
+import { BATCH, type Seat } from "./seats.js";
+import type { Alternative, Attempt, ReadoutReply, Reply, Session, Token } from "../speaker.js";
 
 /** Sampling above temperature 0, as servers of the Ollama kind do it. */
 export const TOP_K = 40, TOP_P = 0.9;

@@ -1,9 +1,9 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Queue } from "bullmq";
-import { ConfigError, CragruError } from "../core/errors.js";
-import type { Prompt } from "../core/prompt.js";
-import { closed, failureOf, forgotten, readFailure } from "./queuefailure.js";
-import { usersIn, type JobData, type QueuedAnswer, type QueuedRun, type QueueStore } from "./queuestore.js";
+import { ConfigError, CragruError } from "../../core/errors.js";
+import type { Prompt } from "../../core/prompt.js";
+import { closed, failureOf, forgotten, readFailure } from "./failure.js";
+import { usersIn, type JobData, type QueuedAnswer, type QueuedRun, type QueueStore } from "./store.js";
 
 /** A failed try is repeated after 0.3, 0.6, 1.2 ... seconds, each up to half longer. */
 export const JOB = { attempts: 6, backoff: { type: "exponential", delay: 300, jitter: 0.5 }, removeOnComplete: true, removeOnFail: { age: 7 * 86_400 } } as const;

@@ -1,13 +1,13 @@
 import { createCipheriv, createDecipheriv, randomBytes } from "node:crypto";
 import { deflateRawSync, inflateRawSync } from "node:zlib";
 import type { Redis } from "ioredis";
-import { ConfigError } from "../core/errors.js";
-import { Interactions } from "../core/interactions.js";
-import type { Prompt } from "../core/prompt.js";
-import type { EngineInfo } from "./generator.js";
-import type { OllamaOptions } from "./ollama.js";
-import { keyCheck, queueNameOf } from "./queuelink.js";
-import type { ReplayEntry } from "./replayfile.js";
+import { ConfigError } from "../../core/errors.js";
+import { Interactions } from "../../core/interactions.js";
+import type { Prompt } from "../../core/prompt.js";
+import type { EngineInfo } from "../generator.js";
+import type { OllamaOptions } from "../ollama/ollama.js";
+import { keyCheck, queueNameOf } from "./link.js";
+import type { ReplayEntry } from "../replayfile.js";
 
 /** What a run asks of the engine on every worker, besides the model. */
 export type QueueSettings = Pick<OllamaOptions, "mode" | "permutations" | "combine" | "seed" | "numCtx" | "temperature" | "qualityRetries">;

@@ -1,5 +1,5 @@
-import { GenerationFailure } from "./failures.js";
-import type { LlamaContext, LlamaModel, LlamaSequence } from "./llamapackage.js";
+import { GenerationFailure } from "../failures.js";
+import type { LlamaContext, LlamaModel, LlamaSequence } from "./package.js";
 
 /** Tokens evaluated in one go, and so the longest wait before an abort is seen. */
 export const BATCH = 512;

@@ -1,5 +1,5 @@
-import { ConfigError } from "../core/errors.js";
-import { GenerationFailure, type FailureCode, type FailureKind } from "./failures.js";
+import { ConfigError } from "../../core/errors.js";
+import { GenerationFailure, type FailureCode, type FailureKind } from "../failures.js";
 
 /** Why a job failed, as the queue keeps it. */
 export interface JobFailure {

@@ -2,8 +2,8 @@ import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
 import { open, stat } from "node:fs/promises";
 import { basename } from "node:path";
-import { fingerprint } from "../core/fingerprint.js";
-import { GenerationFailure } from "./failures.js";
+import { fingerprint } from "../../core/fingerprint.js";
+import { GenerationFailure } from "../failures.js";
 
 /** Digests by path, size and time of change: reading 5 GB again for every generator of a process would tell nothing new. */
 const known = new Map<string, Promise<string>>();

@@ -1,7 +1,7 @@
 import { existsSync, readFileSync } from "node:fs";
 import { basename, dirname, join, resolve } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
-import { GenerationFailure } from "./failures.js";
+import { GenerationFailure } from "../failures.js";
 
 /** What we use of node-llama-cpp, in its own words: the package is optional, and so are its types. */
 export interface LlamaPackage {

@@ -1,14 +1,13 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import { readoutMessages, type Message, type Prompt } from "../core/prompt.js";
-import type { KeyedRandom } from "../core/rng.js";
-import { answerSchema } from "./contract.js";
-import { addCounts, emptyCounts } from "./counts.js";
-import { classifyFailure, GenerationFailure } from "./failures.js";
+import { readoutMessages, type Message, type Prompt } from "../../core/prompt.js";
+import type { KeyedRandom } from "../../core/rng.js";
+import { answerSchema } from "../contract.js";
+import { addCounts, emptyCounts } from "../counts.js";
+import { classifyFailure, GenerationFailure } from "../failures.js";
 import type { Host } from "./hosts.js";
-import type { Attempt, Reply } from "./ladder.js";
 import type { HostOutcome } from "./pool.js";
-import type { OllamaHosts } from "./ollamahosts.js";
-import type { ReadoutReply, Session } from "./speaker.js";
+import type { OllamaHosts } from "./fleet.js";
+import type { Attempt, ReadoutReply, Reply, Session } from "../speaker.js";
 import { chat, type StreamRequest } from "./transport.js";
 import { atLeast } from "./versions.js";
 

@@ -1,4 +1,4 @@
-import { classifyFailure, GenerationFailure, modelMissing } from "./failures.js";
+import { classifyFailure, GenerationFailure, modelMissing } from "../failures.js";
 import type { Host } from "./hosts.js";
 import { HostPool } from "./pool.js";
 import { askCapabilities, askModels, askVersion, loadModel, type CallOptions } from "./transport.js";

@@ -1,4 +1,4 @@
-import { ConfigError } from "../core/errors.js";
+import { ConfigError } from "../../core/errors.js";
 
 /** One Ollama server. */
 export interface Host {

@@ -1,19 +1,19 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Queue } from "bullmq";
-import { ConfigError } from "../core/errors.js";
-import { canonicalJson, fingerprint } from "../core/fingerprint.js";
-import type { Interactions } from "../core/interactions.js";
-import { unlessAborted, type RunOptions } from "../core/progress.js";
-import type { Prompt } from "../core/prompt.js";
-import { answerLimit } from "./contract.js";
-import { GenerationFailure } from "./failures.js";
-import type { Completion, EngineInfo, Generator } from "./generator.js";
-import { purgeQueue } from "./queueadmin.js";
-import { closed, failureOf, readFailure } from "./queuefailure.js";
-import { JOB, QueueJobs } from "./queuejobs.js";
-import { connectQueue, PREFIX, queueNameOf, sealingKey, type QueueLink, type QueuePlace } from "./queuelink.js";
-import { QueueStore, usersIn, type JobData, type QueuedRun, type QueueSettings } from "./queuestore.js";
-import { completionOf, engineId } from "./replay.js";
+import { ConfigError } from "../../core/errors.js";
+import { canonicalJson, fingerprint } from "../../core/fingerprint.js";
+import type { Interactions } from "../../core/interactions.js";
+import { unlessAborted, type RunOptions } from "../../core/progress.js";
+import type { Prompt } from "../../core/prompt.js";
+import { answerLimit } from "../contract.js";
+import { GenerationFailure } from "../failures.js";
+import type { Completion, EngineInfo, Generator } from "../generator.js";
+import { purgeQueue } from "./admin.js";
+import { closed, failureOf, readFailure } from "./failure.js";
+import { JOB, QueueJobs } from "./jobs.js";
+import { connectQueue, PREFIX, queueNameOf, sealingKey, type QueueLink, type QueuePlace } from "./link.js";
+import { QueueStore, usersIn, type JobData, type QueuedRun, type QueueSettings } from "./store.js";
+import { completionOf, engineId } from "../replay.js";
 
 export interface QueuedOptions extends QueuePlace {
   /** What the workers' engine is asked besides the model (seed, mode, passes ...). */

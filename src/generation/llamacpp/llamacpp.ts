@@ -1,18 +1,18 @@
 import { basename, resolve } from "node:path";
-import { unlessAborted, type RunOptions } from "../core/progress.js";
-import type { Prompt } from "../core/prompt.js";
-import type { Combination } from "./combine.js";
-import { OptionChecks } from "./checks.js";
-import { answerLimit } from "./contract.js";
-import type { Completion, EngineInfo, Generator } from "./generator.js";
-import { RETRY_TEMPERATURE } from "./ladder.js";
-import { defaultThreads, LlamaEngine } from "./llamaengine.js";
-import type { GpuChoice } from "./llamapackage.js";
-import type { Adapter } from "./llamaseats.js";
-import { LlamaSession, TOP_K, TOP_P } from "./llamasession.js";
+import { unlessAborted, type RunOptions } from "../../core/progress.js";
+import type { Prompt } from "../../core/prompt.js";
+import type { Combination } from "../combine.js";
+import { OptionChecks } from "../checks.js";
+import { answerLimit } from "../contract.js";
+import type { Completion, EngineInfo, Generator } from "../generator.js";
+import { RETRY_TEMPERATURE } from "../ladder.js";
+import { defaultThreads, LlamaEngine } from "./engine.js";
+import type { GpuChoice } from "./package.js";
+import type { Adapter } from "./seats.js";
+import { LlamaSession, TOP_K, TOP_P } from "./session.js";
 import { modelDigest } from "./modelfile.js";
-import { speak } from "./modes.js";
-import type { ScoringMode } from "./speaker.js";
+import { speak } from "../modes.js";
+import type { ScoringMode } from "../speaker.js";
 
 export interface LlamaCppOptions {
   /** A model file in GGUF form; of a model in parts the first. */
