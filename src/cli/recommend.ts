@@ -1,4 +1,4 @@
-import type { Command } from "commander";
+import { Option, type Command } from "commander";
 import { recommend } from "../experiment/steps/recommend.js";
 import { defined } from "../experiment/defined.js";
 import { execute, type Streams } from "./execute.js";
@@ -20,6 +20,7 @@ export function addRecommend(program: Command, streams: Streams): void {
   speaking(command)
     .option("--queue <url>", "let the workers on this Redis ask the model instead (redis://...; see cragru worker)")
     .option("--seed <n>", "seed of the language model (default: the split's)", whole)
+    .addOption(new Option("--resume", "go on with the answers of an earlier run (the default)").conflicts("restart"))
     .option("--restart", "throw the answers of an earlier run away");
   common(runFolder(command), "cragru recommend --generator ollama:llama3.1:8b", "cragru recommend --generator embedded");
   command.action(async (flags: Flags) => {

@@ -9,11 +9,14 @@ import { evalMask } from "../data/masks.js";
 import { splitDataset } from "../data/split.js";
 import { statistics, type DatasetStatistics } from "../data/statistics.js";
 import { chooseGenerator } from "../generation/choose.js";
+import type { Generator } from "../generation/generator.js";
+import { journaled, type Journaled } from "../generation/journal.js";
 import { engineId } from "../generation/replay.js";
+import { purgeReplies } from "../generation/replayfile.js";
 import { describeNative, loadKernels } from "../native/load.js";
 import { nativeOptions, resolveConfig, enginesOf, type RunConfig } from "./config.js";
 import { defined } from "./defined.js";
-import { readJson, writeFolder, writeJson } from "./draft.js";
+import { makeFolder, readJson, writeFolder, writeJson } from "./draft.js";
 import { chooseExample, makeExample, type Example } from "./example.js";
 import { runMethod, type Bench, type MethodPlan } from "./method.js";
 import { beforePlan, cragruPlan, retrainPlan, sanityPlan, type Workshop } from "./plans.js";
@@ -73,7 +76,13 @@ export async function run(preset = "quick", options: ExperimentOptions = {}): Pr
     config, dataset, split, users, depth: listDepth(split), mask: evalMask(split), device: kernels.device,
     code: codeVersion(describeNative(native).addonPath), results,
   };
-  const workshop: Workshop = { bench, kernels, generator: choice.generator, engine: choice.engine };
+  // Answers of a language model take hours: they are kept as they come. The request of a run is the same each time it is started,
+  // so what was answered after it stays; what prints a forgotten row (the example's list before it) goes at the end.
+  const replies = join(results, "replies.jsonl");
+  const speaks = choice.engine.model !== undefined && !choice.engine.replayed;
+  if (speaks) await makeFolder(results);
+  const generator = speaks ? keeping(journaled(choice.generator, replies)) : choice.generator;
+  const workshop: Workshop = { bench, kernels, generator, engine: choice.engine };
   try {
     const backbones = config.backbones.map((name) => sharedBackbone(backboneOf(name, dataset.itemCount), split.train.length));
     const plans = plansOf(workshop, backbones);
@@ -96,8 +105,18 @@ export async function run(preset = "quick", options: ExperimentOptions = {}): Pr
       seconds: (performance.now() - started) / 1000,
     });
   } finally {
-    await choice.generator.close();
+    await generator.close();
+    if (speaks && existsSync(replies)) await purgeReplies(replies, { rows: split.forget });
   }
+}
+
+/** The same answers without `purge`: see {@link run}. */
+function keeping(journal: Journaled): Generator {
+  const { name, concurrency, prepare } = journal;
+  return {
+    name, ...defined({ concurrency, prepare }), describe: (options) => journal.describe(options), generate: (prompt, options) => journal.generate(prompt, options),
+    hostLoad: () => journal.hostLoad?.(), close: () => journal.close(),
+  };
 }
 
 /**

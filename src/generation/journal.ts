@@ -37,7 +37,6 @@ class Journal implements Journaled {
   readonly prepare?: (prompts: readonly Prompt[]) => void;
   /** Undefined until the file was read, and after a purge. */
   private places: Map<string, Place> | undefined;
-  private end = 0;
   /** Writes, purges and reads follow each other. */
   private tail: Promise<unknown> = Promise.resolve();
   /** Purges so far: an answer that was asked for before one of them may have to go. */
@@ -54,15 +53,12 @@ class Journal implements Journaled {
   }
 
   async generate(prompt: Prompt, options: RunOptions = {}): Promise<Completion> {
-    const places = await this.open();
+    // First of all: a purge that arrives from here on concerns this answer.
     const seen = this.purges.length;
     this.inner.prepare?.([prompt]);
     const engine = await this.inner.describe(options);
-    const place = places.get(keyOf(prompt.promptHash, engineId(engine)));
-    if (place) {
-      const entry = await this.next(() => this.read(place));
-      return { ...completionOf(entry, prompt), engine };
-    }
+    const kept = await this.next(() => this.find(prompt, engineId(engine)));
+    if (kept) return { ...completionOf(kept, prompt), engine, isKept: true };
     const completion = await this.inner.generate(prompt, options);
     options.signal?.throwIfAborted();
     await this.next(() => this.write(entryOf(prompt, completion), seen));
@@ -70,7 +66,7 @@ class Journal implements Journaled {
   }
 
   async known(prompts: readonly Prompt[], options: RunOptions = {}): Promise<number> {
-    const places = await this.open();
+    const places = await this.next(() => this.index());
     if (places.size === 0) return 0;
     const id = engineId(await this.inner.describe(options));
     return prompts.filter(({ promptHash }) => places.has(keyOf(promptHash, id))).length;
@@ -79,9 +75,9 @@ class Journal implements Journaled {
   async purge(rows: Interactions): Promise<string[]> {
     this.purges.push(rows);
     await this.next(async () => {
+      this.places = undefined;
       if ((await sizeOf(this.file)) === undefined) return;
       await purgeReplies(this.file, { rows, users: rows.presentUsers() });
-      this.places = undefined;
     });
     return this.inner.purge?.(rows) ?? [];
   }
@@ -95,21 +91,15 @@ class Journal implements Journaled {
     await this.inner.close();
   }
 
-  private async open(): Promise<Map<string, Place>> {
-    return this.places ?? this.next(() => this.index());
-  }
-
   private async index(): Promise<Map<string, Place>> {
     if (this.places) return this.places;
     await removeTornLine(this.file);
     const places = new Map<string, Place>();
-    const size = await sizeOf(this.file);
-    if (size !== undefined) {
+    if ((await sizeOf(this.file)) !== undefined) {
       await eachEntry(this.file, (entry, line, at) => {
         places.set(keyOf(entry.promptHash, engineId(entry.engine)), { at, bytes: Buffer.byteLength(line) + 1 });
       });
     }
-    this.end = size ?? 0;
     this.places = places;
     return places;
   }
@@ -127,8 +117,23 @@ class Journal implements Journaled {
       await removeTornLine(this.file).catch(() => undefined);
       throw error;
     }
-    places.set(keyOf(entry.promptHash, engineId(entry.engine)), { at: this.end, bytes: line.length });
-    this.end += line.length;
+    // Where it ends is where the file ends, also when another journal writes into the same one.
+    const end = (await sizeOf(this.file)) ?? line.length;
+    places.set(keyOf(entry.promptHash, engineId(entry.engine)), { at: end - line.length, bytes: line.length });
+  }
+
+  /** The kept answer to a prompt by an engine. One that is not where it was (another process changed the file) is looked for again, once. */
+  private async find(prompt: Prompt, engine: string): Promise<ReplayEntry | undefined> {
+    for (const isAgain of [false, true]) {
+      const place = (await this.index()).get(keyOf(prompt.promptHash, engine));
+      if (!place) return undefined;
+      const entry = await this.read(place).catch((error: unknown) => {
+        if (isAgain) throw error;
+      });
+      if (entry?.promptHash === prompt.promptHash && engineId(entry.engine) === engine) return entry;
+      this.places = undefined;
+    }
+    return undefined;
   }
 
   private async read({ at, bytes }: Place): Promise<ReplayEntry> {

@@ -46,7 +46,7 @@ export async function speak(prompt: Prompt, session: Session, options: SpeakOpti
       addCounts(counts, error.counts);
       continue;
     }
-    addCounts(counts, { ...pass.counts, ties: 0 });
+    addCounts(counts, { ...pass.counts, ties: 0, repaired: 0 });
     if (pass.status !== "ok") status = "repaired";
     replies.push(pass.reply);
     const tau = positionTau(pass.scores);
@@ -59,10 +59,9 @@ export async function speak(prompt: Prompt, session: Session, options: SpeakOpti
     const { message, hint } = failure!;
     throw new GenerationFailure("GENERATION_ANSWER", "quality", message, { ...(hint === undefined ? {} : { hint }), counts, cause: failure });
   }
-  if (failure) {
-    status = "repaired";
-    counts.repaired++;
-  }
+  if (failure) status = "repaired";
+  // Of users, however many passes each took.
+  counts.repaired = status === "repaired" ? 1 : 0;
   const scores = combineScores(passes, combine);
   counts.ties = countTies(scores);
   return {

@@ -12,8 +12,11 @@ export interface ReplayOptions {
   engine?: string;
 }
 
-/** Options that say where and how long a model lies in memory, and never what it answers: no prompt is ever cut. */
-const PLACE = new Set(["numCtx", "keepAlive"]);
+/**
+ * Options that say where, how long and with how much room a model lies in memory, and never what it answers: no prompt is ever
+ * cut, and an answer that meets its limit is asked for again with more room.
+ */
+const PLACE = new Set(["numCtx", "numPredict", "keepAlive"]);
 
 const ids = new WeakMap<EngineInfo, string>();
 

@@ -1,7 +1,7 @@
 import { ConfigError, ForgettingError } from "../core/errors.js";
 import { Interactions } from "../core/interactions.js";
 import { refuseUnknown } from "../core/options.js";
-import { Breather, partOf, type RunOptions } from "../core/progress.js";
+import { Breather, partOf, unlessAborted, type RunOptions } from "../core/progress.js";
 import type { Prompt } from "../core/prompt.js";
 import type { Ranking } from "../core/ranking.js";
 import { KeyedRandom, smallestKeys } from "../core/rng.js";
@@ -228,12 +228,26 @@ export class Cragru extends RebuildingUnlearner<Built> {
   async tune(options: RunOptions & { users?: ArrayLike<number> } = {}): Promise<Tuning> {
     const current = await this.current(options);
     const { stale } = current;
-    if (this.tuning?.stale === stale && options.users === undefined) return this.tuning.found;
-    const found = this.tuneOn(current, options);
-    const tuning = { stale, found };
+    // A question about certain users is an inspection: what lists are made with stays the keyed sample.
+    if (options.users !== undefined) return this.tuneOn(current, options);
+    for (let known = this.tuning; known?.stale === stale; known = this.tuning) {
+      try {
+        return await unlessAborted(known.found, options.signal);
+      } catch {
+        options.signal?.throwIfAborted();
+        stale.throwIfAborted();
+        // Another caller's failure, or Ctrl-C, is not this caller's: look again, and ask if nobody else does.
+        if (this.tuning === known) this.tuning = undefined;
+      }
+    }
+    const tuning = { stale, found: this.tuneOn(current, options) };
     this.tuning = tuning;
-    found.catch(() => { if (this.tuning === tuning) this.tuning = undefined; });
-    return found;
+    try {
+      return await tuning.found;
+    } catch (error) {
+      if (this.tuning === tuning) this.tuning = undefined;
+      throw error;
+    }
   }
 
   private async tuneOn(current: Current<Built>, { users, ...options }: RunOptions & { users?: ArrayLike<number> }): Promise<Tuning> {

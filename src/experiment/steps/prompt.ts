@@ -21,6 +21,7 @@ import { storedBackbone, type UsedModel } from "../stored.js";
 import { evaluationUsers, listDepth } from "../users.js";
 import { wordsOf, type ClusterRecord } from "./cluster.js";
 import { alone, DEFAULT_RUN, finishStep, hashText, openRun, PLACES, readStep, reopenStep, replaceFile, stepFolder, type StepOptions } from "./folder.js";
+import { sweepRun } from "./sweep.js";
 import { formatCandidates, formatPrompts, templateOf, type ProfileChoice } from "./promptfile.js";
 
 export interface PromptStepOptions extends StepOptions {
@@ -70,6 +71,8 @@ export interface PromptRecord {
   retrieval: Readonly<Record<string, unknown>>;
   /** `seconds.rebuild` holds the training of a model that was read from its file, too. */
   receipt: Receipt;
+  /** Kept answers of an earlier step 4 that owed something to forgotten rows and are gone. */
+  answersRemoved: number;
   /** How often each guard of the strict protocol would have thrown; under strict always zero. */
   violations: { test: number; candidates: number; forgotten: number };
   warning?: string;
@@ -114,7 +117,7 @@ export async function prompt(options: PromptStepOptions = {}): Promise<PromptSte
 
 async function promptIn(options: PromptStepOptions): Promise<PromptStep> {
   const { run, dataset, split } = await openRun(options);
-  const { candidateSource = "full", profile = "auto", signal } = options;
+  const { candidateSource = "full", profile = "auto", signal, note = () => undefined } = options;
   const backboneName = options.backbone ?? "bpr", retrieverName = options.retriever ?? "attention";
   const config = resolveConfig({
     backbones: [backboneName], retrievers: [retrieverName], candidateSources: [candidateSource], seed: split.seed,
@@ -171,6 +174,8 @@ async function promptIn(options: PromptStepOptions): Promise<PromptStep> {
   ], dataset);
   await makeFolder(folder);
   await reopenStep(run, "prompt");
+  const answersRemoved = await sweepRun(run, split, { isOther: false });
+  if (answersRemoved > 0) note(`${answersRemoved} kept answers that owed something to forgotten rows were removed.`);
   const removed = isClean ? await backbone.purge() : [];
   await replaceFile(join(folder, "prompts.jsonl"), (partial) => writeFile(partial, promptText, { mode: 0o600 }));
   await replaceFile(join(folder, "candidates.jsonl"), (partial) => writeFile(partial, candidateText, { mode: 0o600 }));
@@ -183,7 +188,7 @@ async function promptIn(options: PromptStepOptions): Promise<PromptStep> {
     template: prompts[0]?.templateHash ?? "", prompts: prompts.length, withoutHistory: without.length,
     tokensEstimated: prompts.reduce((sum, { tokenEstimate }) => sum + tokenEstimate, 0),
     promptsHash: hashText(promptText), candidatesHash: hashText(candidateText), depth, models: backbone.used, removed, retrieval: method.retrieval,
-    receipt, violations: method.violations, ...defined({ warning: split.warning }), device: kernels.device,
+    receipt, answersRemoved, violations: method.violations, ...defined({ warning: split.warning }), device: kernels.device,
   };
   await finishStep(run, "prompt", record);
   return new PromptStep(record, prompts[0], folder);

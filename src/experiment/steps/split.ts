@@ -5,8 +5,9 @@ import { splitDataset, type Protocol, type Split, type SplitJson, type SplitRati
 import type { SyntheticOptions } from "../../data/synthetic.js";
 import { resolveConfig, type ForgetUnit } from "../config.js";
 import { defined } from "../defined.js";
-import { makeFolder } from "../draft.js";
-import { alone, DEFAULT_RUN, finishStep, reopenStep, replaceFile, stepFolder, type LoadRecord, type StepOptions } from "./folder.js";
+import { makeFolder, readJson } from "../draft.js";
+import { sweepRun } from "./sweep.js";
+import { alone, DEFAULT_RUN, finishStep, PLACES, reopenStep, replaceFile, stepFolder, type LoadRecord, type StepOptions } from "./folder.js";
 
 export interface SplitStepOptions extends StepOptions {
   protocol?: Protocol;
@@ -36,11 +37,12 @@ export class SplitStep {
 
 /**
  * Step 1: splits a data set and marks what is to be forgotten. Writes 1-split/split.json and labels.bin (one byte a row).
- * Later steps of an older split in the same folder are refused from then on, as they carry its hash.
+ * Later steps of an older split in the same folder are refused from then on, as they carry its hash; its prompts are removed, and
+ * so is every kept answer that owes something to a row that is forgotten now.
  * @throws ConfigError, DataError; nothing is written then.
  */
 export async function split(dataset: string, options: SplitStepOptions = {}): Promise<SplitStep> {
-  const { run = DEFAULT_RUN, root, protocol, unit, forget: share, ratio, seed, synthetic, acceptLicence, signal, onProgress } = options;
+  const { run = DEFAULT_RUN, root, protocol, unit, forget: share, ratio, seed, synthetic, acceptLicence, signal, onProgress, note = () => undefined } = options;
   const released = protocol === "released";
   const config = resolveConfig({
     dataset, forget: { unit: unit ?? (released ? "users" : "interactions"), ratio: share ?? 0.1 },
@@ -53,9 +55,12 @@ export async function split(dataset: string, options: SplitStepOptions = {}): Pr
   const folder = stepFolder(run, "split");
   await makeFolder(folder);
   await alone(run, async () => {
+    const before = await readJson<{ hash?: unknown } | null>(join(run, ...PLACES.split), "").catch(() => null);
     await reopenStep(run, "split");
     await replaceFile(join(folder, "labels.bin"), (partial) => writeFile(partial, made.labels));
     await finishStep(run, "split", { ...made.toJSON(), load });
+    const removed = await sweepRun(run, made, { isOther: before !== null && before.hash !== made.hash });
+    if (removed > 0) note(`${removed} kept answers that owed something to forgotten rows were removed.`);
   });
   return new SplitStep(made, folder);
 }

@@ -32,10 +32,17 @@ export interface FleetOptions {
 export class OllamaHosts {
   readonly pool: HostPool;
   served: Served | undefined;
+  /** Servers that came back and may not take part in this run, with the reason. */
+  readonly refused = new Map<string, string>();
   private readonly warm = new Map<Host, { context: number; loading: Promise<void> }>();
 
   constructor(readonly hosts: readonly Host[], private readonly options: FleetOptions) {
-    this.pool = new HostPool(hosts, options.concurrency, { check: (host, signal) => this.check(host, signal) });
+    this.pool = new HostPool(hosts, options.concurrency, {
+      check: (host, signal) => this.check(host, signal),
+      onRefused: (host, reason) => {
+        if (reason instanceof GenerationFailure && reason.kind === "permanent") this.refused.set(host.url, reason.message.split("\n")[0]!);
+      },
+    });
   }
 
   /**
@@ -104,7 +111,14 @@ export class OllamaHosts {
     const own = await this.inspect(host, signal);
     this.forget(host);
     const { served } = this;
-    if (served && own.digest !== served.digest) throw this.mixed(this.hosts.find((one) => one !== host) ?? host, served.digest, host, own.digest);
+    if (!served) return;
+    if (own.digest !== served.digest) throw this.mixed(this.hosts.find((one) => one !== host) ?? host, served.digest, host, own.digest);
+    if (served.logprobs && !own.logprobs) {
+      throw new GenerationFailure("GENERATION_VERSION", "permanent", `${host.url} runs Ollama ${own.version}, which reports no probabilities of tokens; this run began with servers that do.`, {
+        hint: 'Update it to 0.12.11 or later, or start the run with mode "listwise".',
+      });
+    }
+    this.refused.delete(host.url);
   }
 
   private async inspect(host: Host, signal: AbortSignal | undefined): Promise<Served> {
@@ -143,8 +157,8 @@ export class OllamaHosts {
 }
 
 /** For a run's progress: "gpu1:11434 3 (120), gpu2:11434 paused". Nothing for a single host. */
-export function describeLoad({ pool, hosts }: OllamaHosts): string | undefined {
+export function describeLoad({ pool, hosts, refused }: OllamaHosts): string | undefined {
   if (hosts.length < 2) return undefined;
-  return pool.load().map(({ host, busy, answered, isPaused }) => `${host.replace(/^https?:\/\//, "")} ${isPaused ? "paused" : busy} (${answered})`).join(", ");
+  return pool.load().map(({ host, busy, answered, isPaused }) => `${host.replace(/^https?:\/\//, "")} ${refused.has(host) ? "refused" : isPaused ? "paused" : busy} (${answered})`).join(", ");
 }
 

@@ -29,6 +29,8 @@ export interface HostLoad {
 export interface PoolOptions {
   /** Asks a host that was lost whether it can serve again (version, model, digest). Rejects when it cannot. */
   check?: (host: Host, signal?: AbortSignal) => Promise<void>;
+  /** Hears of a host that came back and did not pass. */
+  onRefused?: (host: Host, reason: unknown) => void;
   clock?: () => number;
 }
 
@@ -46,11 +48,13 @@ export class HostPool {
   private readonly waiting: (() => void)[] = [];
   private readonly clock: () => number;
   private readonly check: PoolOptions["check"];
+  private readonly onRefused: PoolOptions["onRefused"];
 
-  constructor(hosts: readonly Host[], private readonly width: number, { clock = () => performance.now(), check }: PoolOptions = {}) {
+  constructor(hosts: readonly Host[], private readonly width: number, { clock = () => performance.now(), check, onRefused }: PoolOptions = {}) {
     this.slots = hosts.map((host) => ({ host, busy: 0, answered: 0, losses: 0, pauses: 0, pausedUntil: 0, suspect: false, checking: false }));
     this.clock = clock;
     this.check = check;
+    this.onRefused = onRefused;
   }
 
   /** Waits for a free place. `avoid` is taken only when there is no other host. Rejects with `signal.reason`, or with what the check of the last host says. */
@@ -63,6 +67,9 @@ export class HostPool {
         if (!slot.suspect || !this.check) return slot.host;
         const failure = await this.prove(slot, signal);
         if (!failure) return slot.host;
+        if (signal?.aborted) continue;
+        this.pause(slot);
+        this.onRefused?.(slot.host, failure.reason);
         if (this.slots.every((one) => one === slot || one.pausedUntil > this.clock())) throw failure.reason;
         continue;
       }
@@ -78,7 +85,7 @@ export class HostPool {
     if (outcome === "ok") {
       slot.answered++;
       slot.losses = slot.pauses = 0;
-    } else if (outcome === "down" && ++slot.losses >= LOSSES_TO_PAUSE) this.pause(slot);
+    } else if (outcome === "down" && ++slot.losses >= LOSSES_TO_PAUSE && slot.pausedUntil <= this.clock()) this.pause(slot);
     this.waiting.shift()?.();
   }
 
@@ -112,7 +119,6 @@ export class HostPool {
       return undefined;
     } catch (reason) {
       slot.busy--;
-      this.pause(slot);
       return { reason };
     } finally {
       slot.checking = false;

@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from "node:timers/promises";
+import { unlessAborted } from "../../core/progress.js";
 import { readoutMessages, type Message, type Prompt } from "../../core/prompt.js";
 import type { KeyedRandom } from "../../core/rng.js";
 import { answerSchema } from "../contract.js";
@@ -97,8 +98,7 @@ export class OllamaSession implements Session {
       let failure: GenerationFailure;
       try {
         this.held ??= await fleet.pool.acquire(signal, avoid);
-        await fleet.warmUp(this.held, context);
-        signal?.throwIfAborted();
+        await unlessAborted(fleet.warmUp(this.held, context), signal);
         const reply = await chat(this.held, request(), { signal, timeoutSeconds });
         this.refuseTruncation(messages, reply, this.held);
         return { ...reply, transportRetries: repeat };
@@ -107,7 +107,7 @@ export class OllamaSession implements Session {
           this.release("other");
           throw signal.reason;
         }
-        failure = this.held ? classifyFailure(error, fleet.failureContext(this.held, signal)) : asFailure(error);
+        failure = this.held ? classifyFailure(error, fleet.failureContext(this.held, signal)) : alreadySorted(error);
         avoid = this.held ?? avoid;
         this.lose(failure);
       }
@@ -141,15 +141,15 @@ export class OllamaSession implements Session {
   }
 
   /**
-   * A truncated prompt keeps at most num_ctx / 2 + 2 tokens, and no tokenizer in use makes fewer than one token of 4.9 bytes
-   * of our text. Servers before 0.30.1 leave cached tokens out of the count, so there it tells nothing; nor does a count
+   * A truncated prompt keeps num_ctx / 2 + 2 tokens, and no tokenizer in use makes fewer than one token of 4.9 bytes of our text:
+   * fewer tokens than that were read from a cut prompt. The number alone proves nothing, an honest prompt may have it. Servers before 0.30.1 leave cached tokens out of the count, so there it tells nothing; nor does a count
    * that never came (0), as when we stop an answer ourselves.
    */
   private refuseTruncation(messages: readonly Message[], { tokensIn }: Asked, host: Host): void {
     const { context } = this.options;
     if (tokensIn === 0 || !atLeast(this.fleet.served!.version, WHOLE_COUNT_FLOOR)) return;
     const bytes = messages.reduce((sum, { content }) => sum + Buffer.byteLength(content), 0);
-    if (tokensIn >= bytes / 4.9 && tokensIn !== Math.floor(context / 2) + 2) return;
+    if (tokensIn >= bytes / 4.9) return;
     throw new GenerationFailure("GENERATION_CONTEXT", "permanent", `${host.url} read ${tokensIn} tokens of the prompt of user ${this.user}, which has ${bytes} bytes: it was cut.`, {
       hint: `Raise numCtx above ${context}, and check that no gateway drops "truncate": false.`,
     });
@@ -168,7 +168,7 @@ export class OllamaSession implements Session {
 }
 
 /** What the pool throws is classified already: the check of a host says why it cannot serve. */
-function asFailure(error: unknown): GenerationFailure {
+function alreadySorted(error: unknown): GenerationFailure {
   if (error instanceof GenerationFailure) return error;
   throw error;
 }

@@ -45,7 +45,7 @@ describe("journaled", () => {
     expect(second.asked).toEqual([4, 5]);
     for (const at of [0, 1, 2, 3]) {
       const { seconds: _a, ...a } = before.completions[at]!, { seconds: _b, ...b } = after.completions[at]!;
-      expect(b).toEqual(a);
+      expect(b).toEqual({ ...a, isKept: true });
     }
     expect(await journal.known(prompts)).toBe(6);
     expect((await stat(file)).mode & 0o777).toBe(0o600);
@@ -101,6 +101,36 @@ describe("journaled", () => {
     open();
     expect(await Promise.all(running)).toEqual(["kept", "kept", "kept", "GENERATION_CANCELLED", "kept", "kept"]);
     expect((await entries()).map(({ user }) => user).sort((a, b) => a - b)).toEqual([0, 1, 2, 4, 5]);
+  });
+
+  it("drops an answer whose row was forgotten before the file was so much as opened", async () => {
+    await generateAll(prompts.slice(0, 1), journaled(watched(), file));
+    const journal = journaled(watched(), file);
+    const asked = journal.generate(prompts[1]!).then(() => "kept", (error: unknown) => (error as { code: string }).code);
+    await journal.purge(prompts[1]!.evidence);
+    expect(await asked).toBe("GENERATION_CANCELLED");
+    expect((await entries()).map(({ user }) => user)).toEqual([0]);
+  });
+
+  it("never hands out another user's answer while a purge moves the lines", async () => {
+    await generateAll(prompts, journaled(watched(), file));
+    const expected = await generateAll(prompts, embedded());
+    for (let turn = 0; turn < 5; turn++) {
+      const journal = journaled(watched(), file);
+      await journal.known(prompts);
+      const work = prompts.slice(1).map((prompt) => journal.generate(prompt));
+      const purging = journal.purge(prompts[0]!.evidence);
+      work.push(...prompts.slice(1).map((prompt) => journal.generate(prompt)));
+      await purging;
+      for (const { user, scores } of await Promise.all(work)) expect([...scores]).toEqual([...expected.completions[user]!.scores]);
+    }
+  });
+
+  it("shares its file with another journal", async () => {
+    const [one, two] = [journaled(watched({ seed: 1 }), file), journaled(watched({ seed: 2 }), file)];
+    for (const prompt of prompts) await Promise.all([one.generate(prompt), two.generate(prompt)]);
+    for (const journal of [one, two]) for (const prompt of prompts) expect((await journal.generate(prompt)).isKept).toBe(true);
+    expect((await entries()).length).toBe(12);
   });
 
   it("hands purge, load and width on to the engine behind it", async () => {

@@ -79,6 +79,13 @@ describe("passes over several orders", () => {
     const spoken = await speak(prompt, session, { ...options, permutations: 2 });
     expect(spoken.status).toBe("repaired");
     expect(spoken.counts).toMatchObject({ answers: 4, qualityRetries: 2, okFirst: 1, repaired: 1 });
+    const dropping: Session = { ...flaky, answer: async (...asked) => {
+      const { text, ...rest } = await flaky.answer(...asked), scores = JSON.parse(text) as Record<string, number>;
+      delete scores[Object.keys(scores)[0]!];
+      return { text: JSON.stringify(scores), ...rest };
+    } };
+    // Of users, not of passes.
+    expect(await speak(prompt, dropping, { ...options, permutations: 3 })).toMatchObject({ status: "repaired", counts: { repaired: 1, answers: 9 } });
     const mute: Session = { ...flaky, answer: async () => reply("no idea") };
     const failure = await speak(prompt, mute, { ...options, permutations: 2 }).then(() => undefined, (error: unknown) => error as GenerationFailure);
     expect(failure).toMatchObject({ code: "GENERATION_ANSWER", counts: { answers: 6, qualityRetries: 4 } });

@@ -292,7 +292,7 @@ describe("ollama: prompts are never cut", () => {
     const server = await serve({ ignoresTruncate: true });
     const cut = { ...prompt, tokenEstimate: 0, messages: [{ role: "user" as const, content: "x ".repeat(5000) }] };
     expect(await failureOf(make(server, { numCtx: 1024 }).generate(cut))).toMatchObject({ code: "GENERATION_CONTEXT", kind: "permanent" });
-    const half = await serve({ promptEvalCount: 4096 / 2 + 2 });
+    const half = await serve({ promptEvalCount: 30 });
     expect(await failureOf(make(half).generate(prompt))).toMatchObject({ code: "GENERATION_CONTEXT" });
     // Before 0.30.1 the count leaves out cached tokens and proves nothing.
     const cached = await serve({ promptEvalCount: 3, version: "0.20.0" });

@@ -85,6 +85,35 @@ describe("servers that come and go", () => {
     await expect(check(hosts.hosts[1])).rejects.toMatchObject({ code: "GENERATION_MIXED_MODELS" });
     await expect(check(hosts.hosts[0])).resolves.toBeUndefined();
   });
+
+  it("nor one that comes back too old for the run's mode", async () => {
+    const [a, b] = [await serve({ version: "0.13.0" }), await serve({ version: "0.12.6" })];
+    await b.stop();
+    const hosts = new OllamaHosts(parseHosts(`${a.url},${b.url}`), { model: "toy", timeoutSeconds: 5, keepAlive: "1m", concurrency: 1 });
+    expect((await hosts.serve(undefined)).logprobs).toBe(true);
+    await b.start();
+    const check = (hosts as unknown as { check: (host: unknown) => Promise<void> }).check.bind(hosts);
+    await expect(check(hosts.hosts[1])).rejects.toMatchObject({ code: "GENERATION_VERSION", message: expect.stringContaining("0.12.6") as string });
+  });
+});
+
+describe("honest prompts", () => {
+  it("of any length are no cut ones", async () => {
+    const server = await serve({ version: "0.31.0", promptEvalCount: 2050 });
+    const { completions } = await generateAll(prompts.slice(0, 2), ollama({ model: "toy", host: server.url, numCtx: 4096 }));
+    expect(completions.every(({ status }) => status === "ok")).toBe(true);
+  });
+});
+
+describe("a caller who leaves", () => {
+  it("does not wait for the model to be loaded", async () => {
+    const server = await serve({ faults: [{ path: GENERATE, delayMs: 20_000 }] });
+    const controller = new AbortController(), started = performance.now();
+    const asked = generateAll(prompts, ollama({ model: "toy", host: server.url }), { signal: controller.signal });
+    setTimeout(() => controller.abort(new Error("left")), 100);
+    await expect(asked).rejects.toThrow("left");
+    expect(performance.now() - started).toBeLessThan(3000);
+  });
 });
 
 describe("passes over several orders", () => {

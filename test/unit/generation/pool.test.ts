@@ -91,6 +91,25 @@ describe("HostPool", () => {
     expect(checks.length).toBe(4);
   });
 
+  it("pauses once for one death, however many requests were lost in it", async () => {
+    let now = 0;
+    const pool = new HostPool([a, b], 8, { clock: () => now, check: async () => undefined });
+    const held = await Promise.all(Array.from({ length: 16 }, () => pool.acquire()));
+    for (const host of held) pool.release(host, host === a ? "down" : "ok");
+    now = 15_001;
+    expect(pool.load()[0]!.isPaused).toBe(false);
+  });
+
+  it("tells of a host that came back and did not pass", async () => {
+    let now = 0;
+    const refused: string[] = [];
+    const pool = new HostPool([a, b], 1, { clock: () => now, check: async () => { throw new Error("another file"); }, onRefused: (host, reason) => refused.push(`${host.url} ${String(reason)}`) });
+    pool.suspend(a);
+    now = 20_000;
+    expect(await pool.acquire()).toBe(b);
+    expect(refused).toEqual([`${a.url} Error: another file`]);
+  });
+
   it("says what the check said where there is no other host", async () => {
     const pool = new HostPool([a], 1, { clock: () => 0, check: async () => { throw new Error("no model"); } });
     pool.suspend(a);
