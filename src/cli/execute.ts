@@ -19,7 +19,7 @@ export class Interrupted extends Error {
 /** What a verb is given besides its own options. */
 export interface VerbContext {
   signal: AbortSignal;
-  onProgress: (done: number, total: number, note?: string) => void;
+  onProgress: (done: number, total: number, note?: string, kept?: number) => void;
   note: (text: string) => void;
 }
 

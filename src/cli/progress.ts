@@ -18,9 +18,9 @@ export class ProgressDisplay {
   constructor(private readonly stream: NodeJS.WriteStream, private readonly isQuiet: boolean) {}
 
   /** For `onProgress`. */
-  readonly show = (done: number, total: number, note?: string): void => {
+  readonly show = (done: number, total: number, note?: string, kept?: number): void => {
     if (this.isQuiet || this.isClosed) return;
-    this.pace = this.meter.at(done, total, note);
+    this.pace = this.meter.at(done, total, note, kept);
     if (!this.bar) {
       if (performance.now() - this.started < PATIENCE_MS) return;
       this.bar = new SingleBar({

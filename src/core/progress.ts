@@ -2,14 +2,19 @@
 export interface RunOptions {
   /** Aborts the call; it rejects with `signal.reason`. */
   signal?: AbortSignal;
-  /** Called a few times a second at most by our own code. `total` 0 means unknown. */
-  onProgress?: (done: number, total: number, note?: string) => void;
+  /**
+   * Called a few times a second at most by our own code. `total` 0 means unknown. `kept` of those `done` were there before
+   * (default 0): they cost no time and say nothing about the pace.
+   */
+  onProgress?: (done: number, total: number, note?: string, kept?: number) => void;
+  /** Set by `partOf`: whoever reads `onProgress` sees a share of the whole, so counts and rates of the part belong into its note. */
+  isPart?: true;
 }
 
 export interface Pace {
   done: number;
   total: number;
-  /** Units a second since the meter started. */
+  /** Units a second since the meter started, without what was there before. */
   rate: number;
   /** Seconds left at that rate; undefined while unknown. */
   remaining: number | undefined;
@@ -18,15 +23,20 @@ export interface Pace {
 
 /** Rate and remaining time, shared by the terminal's progress bar and the notebook's. */
 export class Meter {
-  private readonly started: number;
+  private started: number;
+  private kept = 0;
 
   constructor(private readonly clock: () => number = () => performance.now()) {
     this.started = clock();
   }
 
-  at(done: number, total: number, note?: string): Pace {
-    const seconds = (this.clock() - this.started) / 1000;
-    const rate = seconds > 0 ? done / seconds : 0;
+  /** Of `done`, `kept` were there before: the time to read them counts as little as they do. */
+  at(done: number, total: number, note?: string, kept = 0): Pace {
+    const now = this.clock();
+    if (kept > this.kept && done === kept) this.started = now;
+    this.kept = kept;
+    const seconds = (now - this.started) / 1000;
+    const rate = seconds > 0 ? Math.max(0, done - kept) / seconds : 0;
     const remaining = total > 0 && rate > 0 ? Math.max(0, (total - done) / rate) : undefined;
     return { done, total, rate, remaining, note };
   }
@@ -75,9 +85,10 @@ export function partOf(options: RunOptions, index: number, count: number, label:
   const part: RunOptions = {};
   if (signal) part.signal = signal;
   if (onProgress) {
-    part.onProgress = (done, total, note) => {
-      const share = total > 0 ? Math.min(1, done / total) : 0;
-      onProgress(index + share, count, note ? `${label}: ${note}` : label);
+    part.isPart = true;
+    part.onProgress = (done, total, note, kept = 0) => {
+      const share = (units: number): number => (total > 0 ? Math.min(1, units / total) : 0);
+      onProgress(index + share(done), count, note ? `${label}: ${note}` : label, share(kept));
     };
   }
   return part;

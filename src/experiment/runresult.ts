@@ -4,6 +4,7 @@ import type { Evaluation } from "../evaluation/evaluate.js";
 import { alignColumns, htmlTable } from "../evaluation/table.js";
 import { formatSeconds } from "../core/progress.js";
 import type { EngineInfo } from "../generation/generator.js";
+import { answersText, digits } from "./answerstext.js";
 import type { RunConfig } from "./config.js";
 import { exampleCells, exampleText, type Example } from "./example.js";
 import { evaluationOf, type AnswerCounts, type GroupMetrics, type MethodLabel, type StoredResult } from "./results.js";
@@ -190,19 +191,6 @@ function comparisonsOf(results: readonly StoredResult[], seed: number): Record<s
     [backbone, compare(evaluations, { reference: "retrain", metrics: TABLE_METRICS, seed })]));
 }
 
-/** "first answers good 940 of 943, asked again 3, sent again 0; tau .71, ties 2.1 %; 2.1 M tokens read, 270 k written" */
-function answersText({ ok, repaired, fallback, counts, positionTau, tieRate }: AnswerCounts): string {
-  const users = ok + repaired + fallback, compact = new Intl.NumberFormat("en-US", { notation: "compact", maximumFractionDigits: 1 });
-  const odd = counts ? (["unknownKeys", "duplicateKeys", "missingKeys", "clamped", "coerced", "lengthStops", "lowMass", "splitScore"] as const)
-    .filter((name) => counts[name] > 0).map((name) => `${name} ${counts[name]}`) : [];
-  return [
-    `${ok} of ${users} answers whole${counts ? `, asked again ${counts.qualityRetries}, sent again ${counts.transportRetries}` : ""}`,
-    ...(odd.length > 0 ? [odd.join(", ")] : []),
-    ...(positionTau === undefined ? [] : [`tau to the prompt's order ${digits(positionTau)}, ties ${(100 * (tieRate ?? 0)).toFixed(1)} %`]),
-    ...(counts && counts.tokensIn > 0 ? [`${compact.format(counts.tokensIn)} tokens read, ${compact.format(counts.tokensOut)} written`] : []),
-  ].join("; ");
-}
-
 function withInterval(means: GroupMetrics | undefined, metric: string): string {
   const found = means?.metrics[metric];
   return found ? `${digits(found.value)} ${digits(found.low)}-${digits(found.high)}` : "";
@@ -211,11 +199,6 @@ function withInterval(means: GroupMetrics | undefined, metric: string): string {
 function alone(means: GroupMetrics | undefined, metric: string): string {
   const found = means?.metrics[metric];
   return found ? digits(found.value) : "";
-}
-
-/** ".393": three digits, no leading zero. */
-function digits(value: number): string {
-  return value.toFixed(3).replace(/^(-?)0\./, "$1.");
 }
 
 function signed(value: number | undefined): string {

@@ -58,6 +58,8 @@ export interface Completion {
   isKept?: true;
   seconds: number;
   engine: EngineInfo;
+  /** Given by an earlier run and read again; `seconds` and `counts` are those of that run. Left out of rates. */
+  isKept?: true;
 }
 
 export interface Generator {

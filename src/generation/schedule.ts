@@ -1,6 +1,6 @@
 import { setMaxListeners } from "node:events";
 import { ConfigError } from "../core/errors.js";
-import { Breather, type RunOptions } from "../core/progress.js";
+import { Breather, formatSeconds, type RunOptions } from "../core/progress.js";
 import type { Prompt } from "../core/prompt.js";
 import { rankCandidates } from "./contract.js";
 import { addCounts, emptyCounts } from "./counts.js";
@@ -34,6 +34,8 @@ export interface Generated {
 }
 
 const PROGRESS_MS = 250;
+/** While answers are awaited and none comes, progress is reported all the same, at least this often. */
+const QUIET_MS = 2000;
 
 /**
  * Answers all prompts, at most `concurrency` at a time. The engine is asked who it is first, so a missing one fails at once.
@@ -83,7 +85,7 @@ export async function generateEach(
   signal?.addEventListener("abort", cancel, { once: true });
   const source = new Source(prompts);
   const counts = emptyCounts(), bias = new Bias();
-  let done = 0, shown = 0;
+  const report = onProgress && new Report(total, counts, generator, onProgress, options.isPart === true);
 
   const work = async (): Promise<void> => {
     const breather = new Breather(stop.signal);
@@ -92,20 +94,24 @@ export async function generateEach(
       const taken = await source.next();
       if (!taken) return;
       stop.signal.throwIfAborted();
+      report?.asked();
       const completion = await answer(taken.prompt, generator, engine, onFailure, stop.signal);
       // An engine may finish in spite of the abort: an answer that is no longer wanted is not journaled.
       stop.signal.throwIfAborted();
       addCounts(counts, completion.counts);
       bias.add(completion);
-      done++;
       await onCompletion?.(completion, taken.index);
-      if (onProgress && (done === total || performance.now() - shown >= PROGRESS_MS)) {
-        shown = performance.now();
-        onProgress(done, total, noteOf(counts, (performance.now() - start) / 1000, generator.hostLoad?.()));
-      }
+      report?.answered(completion);
       if (breather.due()) await breather.pause();
     }
   };
+  const quiet = report && setInterval(() => {
+    try {
+      if (!stop.signal.aborted) report.tick();
+    } catch (error) {
+      stop.abort(error);
+    }
+  }, PROGRESS_MS).unref();
   try {
     const workers = Array.from({ length: all ? Math.min(concurrency, total) : concurrency }, async () => {
       try {
@@ -118,6 +124,7 @@ export async function generateEach(
     await Promise.all(workers);
     if (stop.signal.aborted) throw stop.signal.reason;
   } finally {
+    clearInterval(quiet);
     signal?.removeEventListener("abort", cancel);
     await source.close();
   }
@@ -205,16 +212,74 @@ class Bias {
   }
 }
 
-/** Tokens per second, hosts, and what went wrong so far. */
-function noteOf({ repaired, fallback, qualityRetries, transportRetries, tokensIn, tokensOut }: GenerationCounts, seconds: number, hosts: string | undefined): string | undefined {
-  const rate = (tokens: number): string => Math.round(tokens / seconds).toLocaleString("en-US");
-  const retries = qualityRetries + transportRetries;
-  const parts = [
-    ...(tokensIn > 0 ? [`${rate(tokensIn)} tokens/s read, ${rate(tokensOut)} written`] : []),
-    ...(hosts === undefined ? [] : [hosts]),
-    ...(retries > 0 ? [`${retries} retries`] : []),
-    ...(repaired > 0 ? [`${repaired} repaired`] : []),
-    ...(fallback > 0 ? [`${fallback} fallback`] : []),
-  ];
-  return parts.length > 0 ? parts.join(", ") : undefined;
+/** Tells `onProgress` how far a run is, how fast, and what went wrong so far. Kept answers count as done, never as pace. */
+class Report {
+  private done = 0;
+  private kept = 0;
+  private inFlight = 0;
+  private tokensIn = 0;
+  private tokensOut = 0;
+  /** When the pace began: at the start, or at the last of the kept answers that came before all others. */
+  private since = performance.now();
+  private heard = this.since;
+  private shown = -Infinity;
+
+  constructor(
+    private readonly total: number, private readonly counts: GenerationCounts, private readonly generator: Generator,
+    private readonly onProgress: NonNullable<RunOptions["onProgress"]>, private readonly isPart: boolean,
+  ) {}
+
+  asked(): void {
+    this.inFlight++;
+  }
+
+  answered({ isKept, counts }: Completion): void {
+    this.inFlight--;
+    this.done++;
+    this.heard = performance.now();
+    if (isKept) {
+      this.kept++;
+      if (this.done === this.kept) this.since = this.heard;
+    } else {
+      this.tokensIn += counts.tokensIn;
+      this.tokensOut += counts.tokensOut;
+    }
+    if (this.done === this.total || this.heard - this.shown >= PROGRESS_MS) this.show();
+  }
+
+  /** To be called every PROGRESS_MS: a server that refuses every request would otherwise look like one that thinks. */
+  tick(): void {
+    const now = performance.now();
+    if (this.inFlight === 0 || now - Math.max(this.since, this.shown) < QUIET_MS - PROGRESS_MS) return;
+    this.show(`${this.inFlight} in flight, no answer for ${formatSeconds((now - this.heard) / 1000)}`);
+  }
+
+  private show(quiet?: string): void {
+    this.shown = performance.now();
+    this.onProgress(this.done, this.total, this.note(quiet), this.kept);
+  }
+
+  private note(quiet: string | undefined): string | undefined {
+    const { done, total, kept, counts, tokensIn, tokensOut } = this;
+    const seconds = (this.shown - this.since) / 1000, retries = counts.qualityRetries + counts.transportRetries;
+    const rate = (tokens: number): string => Math.round(tokens / seconds).toLocaleString("en-US");
+    const load = this.generator.hostLoad?.();
+    const parts = [
+      ...(this.isPart ? [total > 0 ? `${done} of ${total} users` : `${done} users`, ...pace((done - kept) / seconds)] : []),
+      ...(kept > 0 ? [`${kept} kept`] : []),
+      ...(quiet === undefined ? [] : [quiet]),
+      ...(tokensIn > 0 ? [`${rate(tokensIn)} tokens/s read, ${rate(tokensOut)} written`] : []),
+      ...(load === undefined ? [] : [load]),
+      ...(retries > 0 ? [`${retries} retries`] : []),
+      ...(counts.repaired > 0 ? [`${counts.repaired} repaired`] : []),
+      ...(counts.fallback > 0 ? [`${counts.fallback} fallback`] : []),
+    ];
+    return parts.length > 0 ? parts.join(", ") : undefined;
+  }
+}
+
+/** "3.2 users/s", "4.1 s a user"; nothing while unknown. */
+function pace(rate: number): string[] {
+  if (!Number.isFinite(rate) || rate <= 0) return [];
+  return [rate >= 1 ? `${rate.toFixed(1)} users/s` : `${formatSeconds(1 / rate)} a user`];
 }

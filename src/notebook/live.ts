@@ -5,7 +5,7 @@ import { notebookKernel, type Display } from "./kernel.js";
 /** The options of one long call, with a progress line behind them. */
 export interface Live extends RunOptions {
   signal: AbortSignal;
-  onProgress: (done: number, total: number, note?: string) => void;
+  onProgress: (done: number, total: number, note?: string, kept?: number) => void;
   /** Ends the line and lets go of the interrupt key. Also happens when `done` reaches `total`, and on an interrupt. */
   end(): void;
 }
@@ -50,7 +50,7 @@ class Line {
     this.canvas = canvas();
     this.options = {
       signal: this.controller.signal,
-      onProgress: (done, total, note) => this.progress(done, total, note),
+      onProgress: (done, total, note, kept) => this.progress(done, total, note, kept),
       end: () => this.end("done"),
     };
     this.listen();
@@ -64,13 +64,13 @@ class Line {
     this.canvas.last(`${this.label}: ${word}`);
   }
 
-  private progress(done: number, total: number, note?: string): void {
+  private progress(done: number, total: number, note?: string, kept?: number): void {
     if (this.ended) return;
     if (this.endsAtTotal && total > 0 && done >= total) return this.end("done");
     const now = performance.now();
     if (now - this.drawn < REDRAW_MS) return;
     this.drawn = now;
-    this.canvas.draw(lineText(this.label, this.meter.at(done, total, note)), total > 0 ? done / total : undefined);
+    this.canvas.draw(lineText(this.label, this.meter.at(done, total, note, kept)), total > 0 ? done / total : undefined);
   }
 
   /**

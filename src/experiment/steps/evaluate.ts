@@ -5,12 +5,13 @@ import { evalMask, serveMask } from "../../data/masks.js";
 import { compare, type Comparison } from "../../evaluation/compare.js";
 import { evaluate as scoreLists } from "../../evaluation/evaluate.js";
 import type { EngineInfo } from "../../generation/generator.js";
+import { answersText } from "../answerstext.js";
 import { defined } from "../defined.js";
 import { makeFolder } from "../draft.js";
 import { meansOf, METRICS } from "../method.js";
 import { perUserOf, writePerUser } from "../peruser.js";
 import { UTILITY_METRICS } from "../published.js";
-import type { GroupMetrics, GroupName } from "../results.js";
+import type { AnswerCounts, GroupMetrics, GroupName } from "../results.js";
 import { parseTrec } from "../trec.js";
 import { userGroups } from "../users.js";
 import { alone, DEFAULT_RUN, finishStep, hashText, openRun, readStep, reopenStep, replaceFile, stepFolder, type StepOptions } from "./folder.js";
@@ -34,7 +35,7 @@ export interface MetricsRecord {
   mask: "eval" | "serve";
   method: string;
   engine: EngineInfo;
-  answers: RankingsRecord["answers"];
+  answers: AnswerCounts;
   groups: Partial<Record<GroupName, GroupMetrics>>;
   /** The same users' lists without generation: the candidates in the backbone's order. */
   backboneOrder: Partial<Record<GroupName, GroupMetrics>>;
@@ -63,6 +64,7 @@ export class EvaluateStep {
       ...(this.comparison ? [this.comparison.toString()] : []),
       ...others,
       `  ok ${answers.ok}, repaired ${answers.repaired}, fell back ${answers.fallback}, without history ${answers.withoutHistory}`,
+      `  ${answersText(answers)}`,
       ...(warning === undefined ? [] : [`  ${warning}`]),
       `  in ${this.folder}`,
     ].join("\n");
@@ -128,7 +130,7 @@ async function evaluateIn(options: EvaluateStepOptions): Promise<EvaluateStep> {
     : undefined;
   const record: MetricsRecord = {
     format: "cragru-metrics-1", splitHash: split.hash, rankingsHash: made.rankingsHash, mask: maskName, method, engine: made.engine,
-    answers: made.answers, groups: groupsOf(rankings), backboneOrder: groupsOf(plain), ...defined({ warning: split.warning }),
+    answers: { ...made.answers, counts: made.counts, tieRate: made.tieRate, ...defined({ positionTau: made.positionTau }) }, groups: groupsOf(rankings), backboneOrder: groupsOf(plain), ...defined({ warning: split.warning }),
   };
   const folder = stepFolder(run, "evaluate");
   await makeFolder(folder);

@@ -13,6 +13,7 @@ import { queued } from "../../generation/queue/queue.js";
 import { engineId } from "../../generation/replay.js";
 import { generateAll } from "../../generation/schedule.js";
 import { rerank } from "../../unlearning/cragru.js";
+import { answersText } from "../answerstext.js";
 import { resolveConfig, enginesOf, type RunConfig } from "../config.js";
 import { defined } from "../defined.js";
 import { makeFolder, readJson, writeJson, writing } from "../draft.js";
@@ -88,9 +89,8 @@ export class RecommendStep {
     return [
       `${users} lists by ${engine.label}${resumed > 0 ? `, ${resumed} answers from an earlier run` : ""}`,
       `  ok ${answers.ok}, repaired ${answers.repaired}, fell back ${answers.fallback}, without history ${answers.withoutHistory}`
-        + `; retries ${counts.qualityRetries}, unknown ids ${counts.unknownKeys}, missing ids ${counts.missingKeys}`,
-      `  order of the prompt against the scores: tau ${positionTau === undefined ? "-" : positionTau.toFixed(2)}; ties ${(100 * tieRate).toFixed(1)} %`
         + (blend > 0 ? `; blended with the backbone at ${blend}` : ""),
+      `  ${answersText({ ...answers, counts, tieRate, ...defined({ positionTau }) })}`,
       ...(warning === undefined ? [] : [`  ${warning}`]),
       `  in ${this.folder}`,
     ].join("\n");

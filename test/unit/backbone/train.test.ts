@@ -51,7 +51,7 @@ describe("training", () => {
   });
 
   it("reports progress by epoch, with the validation value in the note", async () => {
-    const seen: [done: number, total: number, note?: string][] = [];
+    const seen: [done: number, total: number, note?: string, kept?: number][] = [];
     await bpr({ ...small, epochs: 4 }).fit(split.train, { valid: split.valid, kernels, onProgress: (...call) => seen.push(call) });
     const done = seen.map(([at]) => at);
     expect(done.every((at, index) => index === 0 || at >= done[index - 1]!)).toBe(true);

@@ -51,4 +51,14 @@ describe("the display", () => {
     silent.close();
     expect(quiet.text()).toBe("");
   });
+
+  it("gives no rate and no remaining time while only answers of an earlier run were read", async () => {
+    const plain = sink();
+    const display = new ProgressDisplay(plain.stream, false);
+    await sleep(450);
+    display.show(900, 1000, "900 kept", 900);
+    display.close();
+    expect(plain.text()).toContain("900/1,000, 900 kept");
+    expect(plain.text()).not.toMatch(/\/s|left/);
+  });
 });

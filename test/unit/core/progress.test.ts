@@ -11,6 +11,20 @@ describe("Meter", () => {
     expect(meter.at(50, 0).remaining).toBeUndefined();
     expect(meter.at(0, 10).remaining).toBeUndefined();
   });
+
+  it("measures the pace without what was there before, and without the time that took to read", () => {
+    let now = 0;
+    const meter = new Meter(() => now);
+    now = 5000;
+    expect(meter.at(30, 100, undefined, 30)).toMatchObject({ done: 30, rate: 0, remaining: undefined });
+    now = 6000;
+    expect(meter.at(36, 100, undefined, 36)).toMatchObject({ rate: 0, remaining: undefined });
+    // Nothing new is read: the clock runs on while the first answer is awaited.
+    now = 10_000;
+    expect(meter.at(36, 100, undefined, 36).rate).toBe(0);
+    now = 14_000;
+    expect(meter.at(40, 100, undefined, 36)).toMatchObject({ done: 40, rate: 0.5, remaining: 120 });
+  });
 });
 
 describe("formatSeconds", () => {
@@ -38,7 +52,9 @@ describe("partOf", () => {
     part.onProgress!(5, 10, "epoch 5");
     part.onProgress!(0, 0);
     expect(part.signal).toBe(signal);
-    expect(seen).toEqual([[1.5, 4, "fit: epoch 5"], [1, 4, "fit"]]);
+    part.onProgress!(5, 10, undefined, 4);
+    expect(seen).toEqual([[1.5, 4, "fit: epoch 5", 0], [1, 4, "fit", 0], [1.5, 4, "fit", 0.4]]);
+    expect(part.isPart).toBe(true);
     expect(partOf({}, 0, 1, "x")).toEqual({});
   });
 });

@@ -9,7 +9,7 @@ import { evaluate } from "../../../src/experiment/steps/evaluate.js";
 import { alone, finishStep, hashText, openRun, PLACES, readStep, type Step } from "../../../src/experiment/steps/folder.js";
 import { prompt, type PromptRecord } from "../../../src/experiment/steps/prompt.js";
 import { readCandidates, type PromptLine } from "../../../src/experiment/steps/promptfile.js";
-import { recommend } from "../../../src/experiment/steps/recommend.js";
+import { recommend, RecommendStep } from "../../../src/experiment/steps/recommend.js";
 import { split } from "../../../src/experiment/steps/split.js";
 import { OllamaServer } from "../../fixtures/ollama-server.js";
 import { temporaryFolder, TINY } from "./tiny.js";
@@ -288,7 +288,13 @@ describe("the fourth step after an interruption", () => {
       const { record } = await recommend({ ...asked, onFailure: "backbone" });
       expect(record.answers.fallback).toBe(40);
       expect(record.fallbackUsers).toHaveLength(40);
-      const { record: metrics } = await evaluate({ run: copy });
+      const evaluated = await evaluate({ run: copy }), { record: metrics } = evaluated;
+      // Every question was asked again in vain: both tables say so.
+      expect(record.counts.qualityRetries).toBeGreaterThan(0);
+      for (const text of [String(new RecommendStep(record, copy)), String(evaluated)]) {
+        expect(text).toContain(`0 of 40 answers whole, asked again ${record.counts.qualityRetries}, sent again ${record.counts.transportRetries};`);
+        expect(text).toMatch(/\d[KM]? tokens read, [\d.]+[KM]? written/);
+      }
       expect(metrics.groups.remaining).toEqual(metrics.backboneOrder.remaining);
       server.faults = [];
       const { record: healed } = await recommend({ ...asked, restart: false, onFailure: "backbone" });

@@ -1,5 +1,6 @@
 import { beforeAll, describe, expect, it } from "vitest";
 import { ConfigError } from "../../../src/core/errors.js";
+import { partOf } from "../../../src/core/progress.js";
 import type { Prompt } from "../../../src/core/prompt.js";
 import { addCounts, emptyCounts } from "../../../src/generation/counts.js";
 import { embedded } from "../../../src/generation/embedded.js";
@@ -158,8 +159,71 @@ describe("generateAll", () => {
   it("reports progress up to the end, with repairs and fallbacks in the note", async () => {
     const calls: [number, number, string | undefined][] = [];
     await generateAll(prompts, failing(3, "GENERATION_ANSWER", "quality"), { onFailure: "backbone", onProgress: (...call) => calls.push(call as never) });
-    expect(calls.at(-1)).toEqual([20, 20, "1 fallback"]);
+    expect(calls.at(-1)).toEqual([20, 20, "1 fallback", 0]);
   });
+
+  it("counts answers of an earlier run as done, and leaves them out of the pace", async () => {
+    const inner = embedded();
+    const resumed = (keptUsers: number): Generator => ({
+      ...around(() => undefined), concurrency: 1,
+      async generate(prompt, options) {
+        const isKept = prompt.user < keptUsers;
+        if (!isKept) await tick(2);
+        const completion = await inner.generate(prompt, options);
+        const counts = { ...completion.counts, tokensIn: isKept ? 1e9 : 100, tokensOut: isKept ? 1e9 : 10 };
+        return isKept ? { ...completion, counts, isKept } : { ...completion, counts };
+      },
+    });
+    const last = async (generator: Generator): Promise<[number, number, string, number]> => {
+      const calls: unknown[][] = [];
+      await generateAll(prompts, generator, { onProgress: (...call) => calls.push(call) });
+      return calls.at(-1) as [number, number, string, number];
+    };
+    const [done, total, note, kept] = await last(resumed(15));
+    expect([done, total, kept]).toEqual([20, 20, 15]);
+    expect(note).toMatch(/^15 kept, [\d,]+ tokens\/s read, [\d,]+ written$/);
+    // 5 answers of 100 tokens in 10 ms or more: a billion a kept answer would show.
+    expect(Number(/([\d,]+) tokens/.exec(note)![1]!.replaceAll(",", ""))).toBeLessThanOrEqual(51_000);
+    expect(await last(resumed(20))).toEqual([20, 20, "20 kept", 20]);
+  });
+
+  it("says how many users a second where it is part of a longer run, and only there", async () => {
+    const notes: [number, number, string | undefined][] = [];
+    await generateAll(prompts, around(() => tick(1)), partOf({ onProgress: (...call) => notes.push(call as never) }, 2, 4, "generation"));
+    expect(notes.at(-1)).toEqual([3, 4, expect.stringMatching(/^generation: 20 of 20 users, [\d.]+ users\/s$/), 0]);
+    const plain: (string | undefined)[] = [];
+    await generateAll(prompts, around(() => tick(1)), { onProgress: (_done, _total, note) => plain.push(note) });
+    expect(plain.at(-1)).toBeUndefined();
+  });
+
+  it("reports every two seconds while requests are in flight and none is answered", async () => {
+    let release = (): void => {};
+    const held = new Promise<void>((resolve) => { release = resolve; });
+    const calls: [number, number, string, number][] = [], start = performance.now(), times: number[] = [];
+    const run = generateAll(prompts, around(({ user }) => (user === 0 ? undefined : held), { hostLoad: () => "gpu1 paused (0)" }), {
+      concurrency: 3,
+      onProgress: (...call) => {
+        calls.push(call as never);
+        times.push(performance.now() - start);
+        if (calls.length === 3) release();
+      },
+    });
+    await run;
+    expect(calls[0]).toEqual([1, 20, "gpu1 paused (0)", 0]);
+    expect(calls[1]).toEqual([1, 20, expect.stringMatching(/^3 in flight, no answer for (1\.\d|2\.\d) s, gpu1 paused \(0\)$/), 0]);
+    expect(calls[2]![2]).toMatch(/^3 in flight, no answer for (3\.\d|4\.\d) s/);
+    expect(times[2]! - times[1]!).toBeGreaterThan(1500);
+    const after = calls.length;
+    await tick(2100);
+    expect(calls.length, "reports after the end").toBe(after);
+  }, 20_000);
+
+  it("ends with the error of onProgress, also while nothing is answered", async () => {
+    const waiting = around((_, signal) => new Promise<void>((_resolve, reject) => {
+      signal.addEventListener("abort", () => reject(signal.reason as Error), { once: true });
+    }));
+    await expect(generateAll(prompts, waiting, { onProgress: () => { throw new Error("no terminal"); } })).rejects.toThrow("no terminal");
+  }, 20_000);
 
   it("keeps the event loop alive while arithmetic answers", async () => {
     const [first] = prompts;
