@@ -2,6 +2,7 @@ import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { PassThrough } from "node:stream";
+import { setTimeout as sleep } from "node:timers/promises";
 import { Redis } from "ioredis";
 import { afterEach, describe, expect, it } from "vitest";
 import { cli } from "../../src/cli/program.js";
@@ -218,7 +219,9 @@ describe.skipIf(!hasRedis())(hasRedis() ? "a queue over Redis" : "redis-server i
       override async *answer(...[question, ...rest]: Parameters<HashBrain["answer"]>): AsyncGenerator<Piece> {
         if (question.messages.at(-1)!.content === poison) {
           this.asked++;
-          // The server breaks the connection.
+          // In the middle of its answer the server breaks the connection.
+          yield { text: "{" };
+          await sleep(20);
           throw new Error("crash");
         }
         yield* super.answer(question, ...rest);
