@@ -1,10 +1,10 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Queue } from "bullmq";
+import type { Redis } from "ioredis";
 import { Interactions } from "../../core/interactions.js";
 import { GenerationFailure } from "../failures.js";
 import type { Generator } from "../generator.js";
 import { heardOf, type JobData, type QueueStore } from "./store.js";
-import type { Redis } from "ioredis";
 
 /** How often a worker without jobs looks for purges, and how long a purge waits for the workers to have carried it out. */
 const LOOK_MS = 1000, HEAR_MS = 5000;
@@ -51,7 +51,9 @@ export class PurgeListener {
   private async listen(): Promise<void> {
     const { store, underWay } = this;
     const purge = await store.purges();
-    if (purge === 0 || purge === this.heard) return;
+    // The queue was cleared, or its last purge is long ago: it counts from 1 again.
+    if (purge === 0) this.heard = 0;
+    if (purge === this.heard) return;
     for (const [id, stop] of underWay) {
       if (await store.isForgotten(id)) stop.abort(new GenerationFailure("GENERATION_CANCELLED", "cancelled", "The job was purged."));
     }

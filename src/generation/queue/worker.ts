@@ -63,8 +63,8 @@ const MOST_STALLS = 3;
 /** Runs whose generator is kept. */
 const MOST_RUNS = 8;
 /**
- * Starts a worker: takes jobs of one model, answers them, writes each answer before it acknowledges the job. Three lost
- * or refused connections in a row pause it, with the jobs back in the queue for others, until its server answers again. `signal` drains
+ * Starts a worker: takes jobs of one model, answers them, writes each answer before it acknowledges the job. Three failures
+ * of its server in a row pause it, with the jobs back in the queue for others, until its server answers again. `signal` drains
  * it as `close` does. The generator should leave transport faults to the queue (`transportRetries: 0`).
  * @throws GenerationFailure when the engine cannot serve; ConfigError as for `queued`.
  */
