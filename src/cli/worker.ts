@@ -1,5 +1,6 @@
 import { hostname } from "node:os";
 import type { Command } from "commander";
+import { ConfigError } from "../core/errors.js";
 import { formatSeconds } from "../core/progress.js";
 import { defined } from "../experiment/defined.js";
 import { DEFAULT_MODEL } from "../generation/choose.js";
@@ -36,9 +37,12 @@ export function addWorker(program: Command, streams: Streams): void {
   command.action(async (flags: Flags) => {
     await execute(streams, flags, async ({ signal, onProgress, note }) => {
       const { queue: url, model, concurrency, timeout, lock } = flags;
-      const [host] = parseHosts(flags.host ?? process.env["OLLAMA_HOST"]);
-      const name = flags.name ?? `${hostname()}:${new URL(host!.url).port || "443"}`;
       const address = flags.host ?? process.env["OLLAMA_HOST"];
+      const [host, ...others] = parseHosts(address);
+      if (others.length > 0) {
+        throw new ConfigError("CONFIG_HOST", `A worker serves one server, not ${1 + others.length}.`, { hint: "Start a worker for each: cragru worker --host <server>" });
+      }
+      const name = flags.name ?? `${hostname()}:${portOf(host!.url)}`;
       const worker = await startWorker({
         queue: { url, model }, concurrency, name, signal, onProgress, note, ...defined({ lockSeconds: lock, stalledSeconds: lock }),
         // Faults go back to the queue at once: another worker may do better.
@@ -48,6 +52,12 @@ export function addWorker(program: Command, streams: Streams): void {
       return new WorkerEnd(await worker.finished);
     });
   });
+}
+
+/** The port, also where it is the scheme's own and the address leaves it out. */
+export function portOf(url: string): string {
+  const { port, protocol } = new URL(url);
+  return port || (protocol === "https:" ? "443" : "80");
 }
 
 /** What the verb prints at the end. */

@@ -3,7 +3,8 @@ import type { Redis } from "ioredis";
 import type { Interactions } from "../../core/interactions.js";
 import { readFailure, type JobFailure } from "./failure.js";
 import { connectQueue, PREFIX, queueNameOf, type QueueLink } from "./link.js";
-import { baseOf, MODELS_KEY, type JobData } from "./store.js";
+import { untilHeard } from "./purging.js";
+import { baseOf, FORGOTTEN_SECONDS, markOf, MODELS_KEY, serverTime, type JobData } from "./store.js";
 
 /** A job that was given up. */
 export interface DeadLetter extends JobFailure {
@@ -43,8 +44,6 @@ export interface QueuePurge {
 }
 
 const MOST_LETTERS = 100;
-/** A worker that holds a purged job may need this long to hear of it. */
-const FORGOTTEN_SECONDS = 7 * 86_400;
 
 /** What waits, runs, is done and was given up. @throws ConfigError as `connectQueue` says. */
 export function queueStatus(selection: QueueSelection): Promise<QueueStatus[]> {
@@ -72,16 +71,26 @@ export async function retryFailed(selection: QueueSelection): Promise<number> {
 
 /**
  * Takes everything out of the queue that prints a row of these users: jobs in any state, sealed prompts and answers. A job
- * that a worker holds at the moment ends there and its answer is refused. Needs no key. Files in which Redis keeps its
+ * that a worker holds at the moment ends there and its answer is refused. Runs that began before this are refused prompts of
+ * these users for 7 days; runs that begin later are not. Workers have their servers unload the model; this waits up to 5 s
+ * for those that are present, and `left` names those that did not say so. Needs no key. Files in which Redis keeps its
  * memory (append-only file, snapshots) lose the sealed texts when Redis rewrites them.
  * @throws ConfigError as `connectQueue` says.
  */
-export async function purgeQueue({ url, models, users, rows }: QueuePurge): Promise<{ removed: number; left: string[] }> {
+export async function purgeQueue(purge: QueuePurge): Promise<{ removed: number; left: string[] }> {
+  const { removed, left } = await purgeMarked(purge);
+  return { removed, left };
+}
+
+/** As {@link purgeQueue}; also tells at what `serverTime` the last user was marked as forgotten. */
+export async function purgeMarked({ url, models, users, rows }: QueuePurge): Promise<{ removed: number; left: string[]; time: number }> {
   const gone = [...new Set([...(users ?? []), ...(rows?.presentUsers() ?? [])])];
   const found = await eachQueue({ url, ...(models ? { models } : {}) }, async (queue, model, { redis }) => {
     const base = baseOf(model);
-    let removed = 0, held = 0;
+    let removed = 0, held = 0, time = 0;
     for (const user of gone) {
+      time = await serverTime(redis);
+      await redis.set(markOf(base, user), time, "EX", FORGOTTEN_SECONDS);
       for (const id of await redis.smembers(`${base}user:${user}`)) {
         // First the mark: who looks for the job from now on knows why it is gone.
         await redis.multi().set(`${base}forgotten:${id}`, "1", "EX", FORGOTTEN_SECONDS).del(`${base}prompt:${id}`, `${base}answer:${id}`).exec();
@@ -91,10 +100,23 @@ export async function purgeQueue({ url, models, users, rows }: QueuePurge): Prom
       await redis.del(`${base}user:${user}`);
     }
     await queue.trimEvents(0);
-    return { removed, held };
+    if (gone.length === 0) return { removed, time, left: [] };
+    const purge = await redis.incr(`${base}purges`);
+    await redis.expire(`${base}purges`, FORGOTTEN_SECONDS);
+    // Counted from 1 again: what was heard before means nothing any more.
+    if (purge === 1) await redis.del(`${base}heard`);
+    const { silent, left } = await untilHeard(queue, redis, base, purge);
+    return { removed, time, left: [...left, ...residualsOf(model, held, silent)] };
   });
-  const removed = found.reduce((sum, one) => sum + one.removed, 0), held = found.reduce((sum, one) => sum + one.held, 0);
-  return { removed, left: held > 0 ? [`${held} prompts are with workers at this moment; their answers will be refused.`] : [] };
+  return { removed: found.reduce((sum, one) => sum + one.removed, 0), left: found.flatMap(({ left }) => left), time: Math.max(0, ...found.map(({ time }) => time)) };
+}
+
+function residualsOf(model: string, held: number, silent: readonly string[]): string[] {
+  if (silent.length === 0) return [];
+  return [
+    ...(held > 0 ? [`${held} prompts of ${model} were with workers; their answers will be refused.`] : []),
+    `${silent.length} ${silent.length === 1 ? "worker has" : "workers have"} not yet had ${model} unloaded, where prompts read last may remain until they end what they are doing: ${silent.join(", ")}`,
+  ];
 }
 
 /** Removes the queues with all jobs, prompts, answers and counts, and frees their keys. @throws ConfigError as `connectQueue` says. */

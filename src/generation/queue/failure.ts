@@ -9,8 +9,7 @@ export interface JobFailure {
   hint?: string;
 }
 
-const AWAY = new Set<FailureCode>(["GENERATION_SERVER_DOWN", "GENERATION_SERVER_LOST"]);
-const ILL = new Set<FailureCode>(["GENERATION_SERVER", "GENERATION_TIMEOUT", "GENERATION_MEMORY"]);
+const ILL = new Set<FailureCode>(["GENERATION_SERVER_LOST", "GENERATION_SERVER", "GENERATION_TIMEOUT", "GENERATION_MEMORY"]);
 const UNFIT = new Set<FailureCode>(["GENERATION_MODEL_MISSING", "GENERATION_VERSION", "GENERATION_MIXED_MODELS"]);
 
 /** The one text that the queue keeps of a failure. */
@@ -42,14 +41,21 @@ export function forgotten(user: number): GenerationFailure {
   return new GenerationFailure("GENERATION_CANCELLED", "cancelled", `The job of user ${user} was purged from the queue: a row behind it was forgotten.`);
 }
 
+/** Refuses a prompt that was made before a row behind it was forgotten. */
+export function outdated(user: number): GenerationFailure {
+  return new GenerationFailure("GENERATION_CANCELLED", "cancelled", `A row behind the prompt of user ${user} was forgotten since this run began.`, {
+    hint: "Make the prompts again without the forgotten rows, and start the run again.",
+  });
+}
+
 /** Ends every wait. */
 export function closed(): GenerationFailure {
   return new GenerationFailure("GENERATION_CANCELLED", "cancelled", "The queue was closed before all answers came.");
 }
 
-/** The worker's server is away: the job is as good as new. */
+/** No server was reached: the job is as good as new. After a connection that broke it may be the job that broke it. */
 export function isAway(error: unknown): error is GenerationFailure {
-  return error instanceof GenerationFailure && AWAY.has(error.code);
+  return error instanceof GenerationFailure && error.code === "GENERATION_SERVER_DOWN";
 }
 
 /** The worker's server is ill: others may do better, and it should not eat the queue. */
@@ -63,7 +69,7 @@ export function isUnfit(error: unknown): boolean {
 }
 
 /** Settings of a run that the engine refuses are the run's fault, not the worker's. */
-export function asFailure(error: unknown): unknown {
+export function asRunFailure(error: unknown): unknown {
   if (!(error instanceof ConfigError) || error.code === "CONFIG_QUEUE_KEY") return error;
   return new GenerationFailure("GENERATION_REQUEST", "permanent", `A worker refused the run's settings: ${error.message}`, { cause: error });
 }

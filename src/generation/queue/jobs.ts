@@ -2,7 +2,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { Queue } from "bullmq";
 import { ConfigError, CragruError } from "../../core/errors.js";
 import type { Prompt } from "../../core/prompt.js";
-import { closed, failureOf, forgotten, readFailure } from "./failure.js";
+import { closed, failureOf, forgotten, outdated, readFailure } from "./failure.js";
 import { usersIn, type JobData, type QueuedAnswer, type QueuedRun, type QueueStore } from "./store.js";
 
 /** A failed try is repeated after 0.3, 0.6, 1.2 ... seconds, each up to half longer. */
@@ -16,6 +16,8 @@ export interface QueueJobsOptions {
   note: (text: string) => void;
   /** How to start a worker. */
   help: string;
+  /** When the run began for a user, by the store's `serverTime`: who was forgotten later is not asked about. */
+  began: (user: number) => number;
 }
 
 interface Waiting {
@@ -67,8 +69,7 @@ export class QueueJobs {
     const [known] = await store.answers([id]);
     if (known) return this.take(id, known);
     await store.putRun(data.runId, run);
-    if (!isAgain) await store.revive(id);
-    await store.putPrompt(id, prompt);
+    if (!(await store.putPrompt(id, prompt, this.options.began, !isAgain))) return this.fail(id, outdated(prompt.user));
     // Without effect on a job that a worker holds; adding it then has none either.
     await queue.remove(id);
     await queue.add("generate", data, { ...JOB, jobId: id });

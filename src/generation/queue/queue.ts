@@ -8,7 +8,7 @@ import type { Prompt } from "../../core/prompt.js";
 import { answerLimit } from "../contract.js";
 import { GenerationFailure } from "../failures.js";
 import type { Completion, EngineInfo, Generator } from "../generator.js";
-import { purgeQueue } from "./admin.js";
+import { purgeMarked } from "./admin.js";
 import { closed, failureOf, readFailure } from "./failure.js";
 import { JOB, QueueJobs } from "./jobs.js";
 import { connectQueue, PREFIX, queueNameOf, sealingKey, type QueueLink, type QueuePlace } from "./link.js";
@@ -68,6 +68,9 @@ class QueuedGenerator implements Generator {
   /** Who answered first: the others must hold the same model file. */
   private first: EngineInfo | undefined;
   private isClosed = false;
+  private readonly made = performance.now();
+  /** Users that were purged through here, and when: what is asked about them from then on may be asked. */
+  private readonly purged = new Map<number, number>();
   private tokens = 0;
   private keyLengths: number[] = [];
 
@@ -123,7 +126,8 @@ class QueuedGenerator implements Generator {
     const { url, model } = this.options;
     const gone = new Set(rows.presentUsers());
     this.jobs?.forget(gone);
-    const { left } = await purgeQueue({ url, models: [model], users: gone });
+    const { left, time } = await purgeMarked({ url, models: [model], users: gone });
+    for (const user of gone) this.purged.set(user, time);
     return left;
   }
 
@@ -164,10 +168,11 @@ class QueuedGenerator implements Generator {
     try {
       const store = new QueueStore(link.redis, model, this.key, lifeSeconds);
       await store.checkKey();
+      const began = (await store.serverTime()) - Math.ceil((performance.now() - this.made) * 1000);
       const queue = new link.bullmq.Queue<JobData>(queueNameOf(model), { connection: link.redis, prefix: PREFIX, streams: { events: { maxLen: 100 } } });
       // The connection mends itself; without a listener the library would end the process.
       queue.on("error", () => undefined);
-      this.jobs = new QueueJobs(queue, store, { checkSeconds, note, help: this.help(link.place) });
+      this.jobs = new QueueJobs(queue, store, { checkSeconds, note, help: this.help(link.place), began: (user) => Math.max(began, this.purged.get(user) ?? 0) });
       return { ...link, queue, store, jobs: this.jobs };
     } catch (error) {
       link.redis.disconnect();

@@ -50,6 +50,29 @@ redis.call('set', KEYS[2], ARGV[1], 'EX', ARGV[2])
 redis.call('hincrby', KEYS[3], ARGV[3], 1)
 return 1`;
 
+/** A prompt is put there unless a user behind it was forgotten since the run began: 1 when it was. */
+const PUT_PROMPT = `
+for at = 3, #KEYS, 2 do
+  if tonumber(redis.call('get', KEYS[at]) or '0') > tonumber(ARGV[4 + (at - 1) / 2]) then return 0 end
+end
+if ARGV[4] == '1' then redis.call('del', KEYS[2]) end
+redis.call('set', KEYS[1], ARGV[1], 'EX', ARGV[2])
+for at = 4, #KEYS, 2 do
+  redis.call('sadd', KEYS[at], ARGV[3])
+  redis.call('expire', KEYS[at], ARGV[2])
+end
+return 1`;
+
+/** What a worker says when it has carried out a purge. */
+export interface HeardPurge {
+  purge: number;
+  /** In words what could not be removed. */
+  left: string[];
+}
+
+/** How long the queue remembers a purge. */
+export const FORGOTTEN_SECONDS = 7 * 86_400;
+
 /**
  * Prompts and answers of one model's queue in Redis: compressed and sealed with AES-256-GCM under the queue's key, bound to
  * their place, gone after `lifeSeconds`. For every user whose rows a prompt prints a set of job ids stays in clear, so that
@@ -92,17 +115,32 @@ export class QueueStore {
     return this.get<EngineInfo>(`${this.base}engine:${id}`);
   }
 
-  /** Before the job is added: a worker that finds no prompt takes the job for done. */
-  async putPrompt(id: string, prompt: Prompt): Promise<void> {
+  /**
+   * Before the job is added: a worker that finds no prompt takes the job for done. False when one of the prompt's users was
+   * forgotten after `began(user)`, by {@link serverTime}: then nothing changes. `isNew`: the run asks for the first time, and
+   * may ask what was purged before it began.
+   */
+  async putPrompt(id: string, prompt: Prompt, began: (user: number) => number, isNew = true): Promise<boolean> {
     const name = `${this.base}prompt:${id}`;
-    const work = this.redis.multi().set(name, this.seal(name, plainPrompt(prompt)), "EX", this.lifeSeconds);
-    for (const user of usersIn(prompt)) work.sadd(`${this.base}user:${user}`, id).expire(`${this.base}user:${user}`, this.lifeSeconds);
-    await work.exec();
+    const users = usersIn(prompt);
+    const keys = [name, `${this.base}forgotten:${id}`, ...users.flatMap((user) => [markOf(this.base, user), `${this.base}user:${user}`])];
+    const sealed = this.seal(name, plainPrompt(prompt));
+    return (await this.redis.eval(PUT_PROMPT, keys.length, ...keys, sealed, this.lifeSeconds, id, isNew ? "1" : "0", ...users.map(began))) === 1;
   }
 
-  /** A run asks anew for what was purged: it may, its rows were checked. */
-  revive(id: string): Promise<unknown> {
-    return this.redis.del(`${this.base}forgotten:${id}`);
+  serverTime(): Promise<number> {
+    return serverTime(this.redis);
+  }
+
+  /** Number of the last purge; 0 when there was none. */
+  async purges(): Promise<number> {
+    return Number((await this.redis.get(`${this.base}purges`)) ?? 0);
+  }
+
+  /** A worker has carried out a purge. */
+  async putHeard(worker: string, heard: HeardPurge): Promise<void> {
+    const name = `${this.base}heard`;
+    await this.redis.multi().hset(name, worker, JSON.stringify(heard)).expire(name, FORGOTTEN_SECONDS).exec();
   }
 
   dropPrompt(id: string): Promise<unknown> {
@@ -172,6 +210,32 @@ export class QueueStore {
 /** First part of the names of a model's prompts and answers. */
 export function baseOf(model: string): string {
   return `cragru-store:${queueNameOf(model)}:`;
+}
+
+/** Name of the time at which a user was last forgotten. */
+export function markOf(base: string, user: number): string {
+  return `${base}gone:${user}`;
+}
+
+/** Microseconds since 1970 by the one clock that all share. */
+export async function serverTime(redis: Redis): Promise<number> {
+  const [seconds, micros] = await redis.time();
+  return Number(seconds) * 1e6 + Number(micros);
+}
+
+/** What the workers have said of purges. */
+export async function heardOf(redis: Redis, base: string): Promise<Map<string, HeardPurge>> {
+  return new Map(Object.entries(await redis.hgetall(`${base}heard`)).map(([worker, text]) => [worker, JSON.parse(text) as HeardPurge]));
+}
+
+/** A prompt that is as long as the run's longest and says nothing: for `prepare`, which looks at lengths alone. */
+export function longestOf({ tokens, keyLengths }: QueuedRun): Prompt {
+  const none = Interactions.empty({ userCount: 0, itemCount: 0 });
+  return {
+    user: 0, messages: [], history: [], evidence: none, similar: undefined, profile: undefined, ratingScale: { min: 1, max: 5 }, templateHash: "", promptHash: "",
+    words: { instructions: "", before: "", closing: "", readout: { instructions: "", question: "" } }, tokenEstimate: tokens,
+    candidates: keyLengths.map((length, at) => ({ key: "m".padEnd(length, "0"), item: at, title: "", year: undefined, genres: [], rank: at + 1, prior: 0, film: "" })),
+  };
 }
 
 /** Users whose rows a prompt prints. */

@@ -1,22 +1,23 @@
+import { randomBytes } from "node:crypto";
 import { hostname } from "node:os";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Job, Worker } from "bullmq";
 import { ConfigError } from "../../core/errors.js";
-import { Interactions } from "../../core/interactions.js";
 import type { RunOptions } from "../../core/progress.js";
-import { hashMessages, type Prompt } from "../../core/prompt.js";
+import { hashMessages } from "../../core/prompt.js";
 import { GenerationFailure } from "../failures.js";
 import type { Generator } from "../generator.js";
 import { entryOf } from "../journal.js";
 import { otherEngine } from "./queue.js";
-import { asFailure, failureText, isAway, isIll, isUnfit } from "./failure.js";
+import { asRunFailure, failureText, isAway, isIll, isUnfit } from "./failure.js";
 import { connectQueue, PREFIX, queueNameOf, sealingKey, type QueueLink, type QueuePlace } from "./link.js";
-import { QueueStore, type JobData, type QueuedRun, type QueueSettings } from "./store.js";
+import { PurgeListener } from "./purging.js";
+import { longestOf, QueueStore, type JobData, type QueueSettings } from "./store.js";
 import { engineId } from "../replay.js";
 
 export interface WorkerOptions extends RunOptions {
   queue: QueuePlace;
-  /** What answers: a generator, or what makes one that answers with a run's settings. */
+  /** What answers: a generator, or what makes one that answers with a run's settings. Its `purge` is called with no rows: all goes. */
   generator: Generator | ((settings: QueueSettings) => Generator);
   /** Jobs at once (default 1): as many as the server has slots. */
   concurrency?: number;
@@ -38,7 +39,7 @@ export interface WorkerReport {
   answered: number;
   /** Jobs given up for good. */
   failed: number;
-  /** Jobs returned to the queue because the server was away. */
+  /** Jobs returned to the queue because no server was reached. */
   returned: number;
   seconds: number;
 }
@@ -62,8 +63,8 @@ const MOST_STALLS = 3;
 /** Runs whose generator is kept. */
 const MOST_RUNS = 8;
 /**
- * Starts a worker: takes jobs of one model, answers them, writes each answer before it acknowledges the job. Three lost
- * connections in a row pause it, with the jobs back in the queue for others, until its server answers again. `signal` drains
+ * Starts a worker: takes jobs of one model, answers them, writes each answer before it acknowledges the job. Three failures
+ * of its server in a row pause it, with the jobs back in the queue for others, until its server answers again. `signal` drains
  * it as `close` does. The generator should leave transport faults to the queue (`transportRetries: 0`).
  * @throws GenerationFailure when the engine cannot serve; ConfigError as for `queued`.
  */
@@ -94,6 +95,7 @@ class RunningWorker implements QueueWorker {
   private readonly counts = { answered: 0, failed: 0, returned: 0 };
   private readonly started = performance.now();
   private readonly runs = new Map<string, Promise<Generator | undefined>>();
+  private readonly purges: PurgeListener;
   private readonly ending = new AbortController();
   private readonly unacknowledged = new Set<string>();
   private working = 0;
@@ -111,8 +113,11 @@ class RunningWorker implements QueueWorker {
     this.name = name;
     this.finished = new Promise((resolve, reject) => { this.end = { resolve, reject }; });
     this.finished.catch(() => undefined);
+    // Two workers may have one name; each must hear of a purge.
+    const unique = `${name.replace(/[^\w.-]/g, "_")}.${randomBytes(4).toString("hex")}`;
+    this.purges = new PurgeListener(store, unique, () => this.generators());
     this.worker = new link.bullmq.Worker<JobData>(queueNameOf(queue.model), (job, token) => this.work(job, token), {
-      connection: link.redis, prefix: PREFIX, concurrency, name: name.replace(/[^\w.-]/g, "_"),
+      connection: link.redis, prefix: PREFIX, concurrency, name: unique,
       lockDuration: lockSeconds * 1000, stalledInterval: stalledSeconds * 1000, maxStalledCount: MOST_STALLS, drainDelay: 2, runRetryDelay: LINK_RETRY_MS,
     });
     this.worker.on("completed", (job) => this.unacknowledged.delete(job.id!));
@@ -145,6 +150,7 @@ class RunningWorker implements QueueWorker {
       for (let waited = 0; this.unacknowledged.size > 0 && waited < ACKNOWLEDGE_MS; waited += DRAIN_POLL_MS) await sleep(DRAIN_POLL_MS);
       await this.worker.close(true);
     } finally {
+      this.purges.close();
       this.link.redis.disconnect();
       if (this.unfit === undefined) this.end.resolve(this.report());
       else this.end.reject(this.unfit);
@@ -164,9 +170,9 @@ class RunningWorker implements QueueWorker {
   private async attempt(job: Job<JobData>, token: string | undefined): Promise<string> {
     const { UnrecoverableError, WaitingError } = this.link.bullmq;
     try {
-      return await this.answer(job);
+      return await this.purges.during(job.id!, (signal) => this.answer(job, signal));
     } catch (thrown) {
-      const error = asFailure(thrown);
+      const error = asRunFailure(thrown);
       if (isAway(error) || isUnfit(error)) {
         if (isAway(error)) this.strike(error);
         else this.giveUp(error);
@@ -185,7 +191,7 @@ class RunningWorker implements QueueWorker {
     }
   }
 
-  private async answer(job: Job<JobData>): Promise<string> {
+  private async answer(job: Job<JobData>, signal: AbortSignal): Promise<string> {
     const { runId, engine, digest, promptHash } = job.data, id = job.id!;
     const generator = await this.generatorOf(runId);
     // Redis lost it: the run finds its job gone and puts both there again.
@@ -201,7 +207,7 @@ class RunningWorker implements QueueWorker {
     if (prompt.promptHash !== promptHash || hashMessages(prompt.messages) !== promptHash) {
       throw new GenerationFailure("GENERATION_REQUEST", "permanent", `The prompt of job ${id} is not the one that its hash names.`, { hint: "Use the same version of cragru everywhere." });
     }
-    const completion = await generator.generate(prompt);
+    const completion = await generator.generate(prompt, { signal });
     const isNew = await this.store.putAnswer(id, { entry: entryOf(prompt, completion), worker: this.name });
     this.strikes = 0;
     if (!isNew) return "answered before, or purged";
@@ -226,6 +232,12 @@ class RunningWorker implements QueueWorker {
       if (this.runs.size > MOST_RUNS) this.runs.delete(oldest!);
     }
     return known;
+  }
+
+  /** All that may have shown a prompt to the server; a fresh one when there is none: the server may remember an earlier worker's. */
+  private async generators(): Promise<Set<Generator>> {
+    const known = (await Promise.all([...this.runs.values()].map((one) => one.catch(() => undefined)))).filter((one) => one !== undefined);
+    return new Set(known.length > 0 ? known : [this.make({})]);
   }
 
   private async generatorFor(runId: string): Promise<Generator | undefined> {
@@ -279,14 +291,4 @@ class RunningWorker implements QueueWorker {
     this.isLinkNoted = true;
     this.options.note?.(`The queue at ${this.link.place} is in trouble (${error.message}); going on when it is back.`);
   }
-}
-
-/** A prompt that is as long as the run's longest and says nothing: for `prepare`, which looks at lengths alone. */
-function longestOf({ tokens, keyLengths }: QueuedRun): Prompt {
-  const none = Interactions.empty({ userCount: 0, itemCount: 0 });
-  return {
-    user: 0, messages: [], history: [], evidence: none, similar: undefined, profile: undefined, ratingScale: { min: 1, max: 5 }, templateHash: "", promptHash: "",
-    words: { instructions: "", before: "", closing: "", readout: { instructions: "", question: "" } }, tokenEstimate: tokens,
-    candidates: keyLengths.map((length, at) => ({ key: "m".padEnd(length, "0"), item: at, title: "", year: undefined, genres: [], rank: at + 1, prior: 0, film: "" })),
-  };
 }

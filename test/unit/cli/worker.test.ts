@@ -1,6 +1,8 @@
 import { PassThrough } from "node:stream";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { cli } from "../../../src/cli/program.js";
+import { portOf } from "../../../src/cli/worker.js";
+import { normaliseHost } from "../../../src/generation/ollama/hosts.js";
 import { OllamaServer } from "../../fixtures/ollama-server.js";
 import { freePort } from "../../fixtures/redis.js";
 
@@ -30,6 +32,7 @@ describe("cragru worker", () => {
     [["worker", "--queue", "redis://127.0.0.1:1", "--lock", "0"], "number of seconds, above 0"],
     [["worker", "--queue", "redis://127.0.0.1:1", "--concurrency", "many"], "whole number"],
     [["worker", "--queue", "redis://127.0.0.1:1", "--host", "ftp://gpu1"], "CONFIG_HOST"],
+    [["worker", "--queue", "redis://127.0.0.1:1", "--host", "gpu1,gpu2"], "A worker serves one server, not 2."],
     [["queue"], "required option '--queue <url>' not specified"],
   ])("refuses %j as wrong usage", async (argv, words) => {
     const { code, out, err } = await cragru(...argv);
@@ -48,6 +51,10 @@ describe("cragru worker", () => {
     expect(down.err).toContain("redis-server --appendonly yes");
     vi.stubEnv("CRAGRU_QUEUE_KEY", "");
     expect((await cragru(...argv, "absent")).err).toContain("export CRAGRU_QUEUE_KEY=");
+  });
+
+  it("knows the port of a server also where it is the scheme's own", () => {
+    expect(["http://gpu1:80", "https://gpu1", "http://gpu1:11434", "gpu1"].map((text) => portOf(normaliseHost(text).url))).toEqual(["80", "443", "11434", "11434"]);
   });
 
   it("says that the server is not there", async () => {

@@ -1,7 +1,7 @@
 import { createServer, type AddressInfo, type Server } from "node:net";
 import { afterEach, describe, expect, it, vi } from "vitest";
-import { GenerationFailure } from "../../../src/generation/failures.js";
-import { failureOf, failureText, readFailure } from "../../../src/generation/queue/failure.js";
+import { GenerationFailure, type FailureCode } from "../../../src/generation/failures.js";
+import { failureOf, failureText, isAway, isIll, readFailure } from "../../../src/generation/queue/failure.js";
 import { connectQueue, keyCheck, queueNameOf, sealingKey } from "../../../src/generation/queue/link.js";
 import { jobId, otherEngine, queued } from "../../../src/generation/queue/queue.js";
 import { startWorker } from "../../../src/generation/queue/worker.js";
@@ -82,6 +82,14 @@ describe("a failure", () => {
     for (const error of [new GenerationFailure("GENERATION_MODEL_MISSING", "permanent", 'No model "toy".', options), new GenerationFailure("GENERATION_ANSWER", "quality", "Nothing.\nReally.")]) {
       const { code, kind, message, hint } = failureOf(readFailure(failureText(error)));
       expect({ code, kind, message, hint }).toEqual({ code: error.code, kind: error.kind, message: error.message, hint: error.hint });
+    }
+  });
+
+  it("is free of charge only when no server was reached", () => {
+    const failure = (code: FailureCode): GenerationFailure => new GenerationFailure(code, "retryable", "x");
+    expect(isAway(failure("GENERATION_SERVER_DOWN"))).toBe(true);
+    for (const code of ["GENERATION_SERVER_LOST", "GENERATION_TIMEOUT", "GENERATION_SERVER", "GENERATION_MEMORY"] as const) {
+      expect([isAway(failure(code)), isIll(failure(code))]).toEqual([false, true]);
     }
   });
 
