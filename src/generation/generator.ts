@@ -54,8 +54,6 @@ export interface Completion {
   reply: string;
   /** Kendall's tau between the order of the candidates in the prompt and their scores: how far the model repeats its input. */
   positionTau: number | undefined;
-  /** An answer of an earlier run, taken from a journal. */
-  isKept?: true;
   seconds: number;
   engine: EngineInfo;
   /** Given by an earlier run and read again; `seconds` and `counts` are those of that run. Left out of rates. */

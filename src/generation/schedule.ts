@@ -34,6 +34,8 @@ export interface Generated {
 }
 
 const PROGRESS_MS = 250;
+/** So many users, or all that are in flight, lost on the wire before the first answer: there is no engine. */
+const LOST_FROM_THE_START = 10;
 /** While answers are awaited and none comes, progress is reported all the same, at least this often. */
 const QUIET_MS = 2000;
 
@@ -84,7 +86,7 @@ export async function generateEach(
   const cancel = (): void => stop.abort(signal!.reason);
   signal?.addEventListener("abort", cancel, { once: true });
   const source = new Source(prompts);
-  const counts = emptyCounts(), bias = new Bias();
+  const counts = emptyCounts(), bias = new Bias(), patience = new Patience(Math.max(LOST_FROM_THE_START, concurrency));
   const report = onProgress && new Report(total, counts, generator, onProgress, options.isPart === true);
 
   const work = async (): Promise<void> => {
@@ -95,7 +97,7 @@ export async function generateEach(
       if (!taken) return;
       stop.signal.throwIfAborted();
       report?.asked();
-      const completion = await answer(taken.prompt, generator, engine, onFailure, stop.signal);
+      const completion = await answer(taken.prompt, generator, engine, onFailure, patience, stop.signal);
       // An engine may finish in spite of the abort: an answer that is no longer wanted is not journaled.
       stop.signal.throwIfAborted();
       addCounts(counts, completion.counts);
@@ -163,19 +165,39 @@ class Source {
   }
 }
 
-async function answer(prompt: Prompt, generator: Generator, engine: EngineInfo, onFailure: "throw" | "backbone", signal: AbortSignal): Promise<Completion> {
+async function answer(prompt: Prompt, generator: Generator, engine: EngineInfo, onFailure: "throw" | "backbone", patience: Patience, signal: AbortSignal): Promise<Completion> {
   const start = performance.now();
   try {
-    return await generator.generate(prompt, { signal });
+    const completion = await generator.generate(prompt, { signal });
+    patience.answered(completion);
+    return completion;
   } catch (error) {
     const own = error instanceof GenerationFailure && error.kind !== "cancelled" && !error.endsRun;
-    if (!own || onFailure === "throw" || signal.aborted) throw error;
+    if (!own || onFailure === "throw" || signal.aborted || patience.ends(error)) throw error;
     // No score was given: all stand at 0, and ties are broken by the backbone's rank.
     const scores = new Float64Array(prompt.candidates.length);
     return {
       user: prompt.user, scores, ranking: rankCandidates(scores, prompt.candidates), status: "fallback",
       counts: addCounts({ ...emptyCounts(), fallback: 1 }, error.counts), reply: "", positionTau: undefined, seconds: (performance.now() - start) / 1000, engine,
     };
+  }
+}
+
+/** Tells faults that strike one user from an engine that never answers, which a fallback would hide. */
+class Patience {
+  private lost = 0;
+  private isAlive = false;
+
+  constructor(private readonly most: number) {}
+
+  answered({ isKept }: Completion): void {
+    if (!isKept) this.isAlive = true;
+  }
+
+  /** Whether this failure ends the run. An answer that fails the ladder is one: the engine is there. */
+  ends({ kind }: GenerationFailure): boolean {
+    if (kind === "quality") this.isAlive = true;
+    return !this.isAlive && ++this.lost >= this.most;
   }
 }
 

@@ -105,6 +105,22 @@ describe("honest prompts", () => {
   });
 });
 
+describe("an engine that never answers", () => {
+  it("ends the run, also where single failures may fall back", async () => {
+    const many = await makePrompts({ userCount: 14, candidateCount: 4 });
+    for (const fault of [{ status: 500, body: "boom" }, { status: 503, body: "server busy" }, { cutStream: true }]) {
+      const server = await serve({ faults: [{ path: CHAT, ...fault }] });
+      const failure = await generateAll(many, ollama({ model: "toy", host: server.url, backoffSeconds: 0, transportRetries: 1 }), { onFailure: "backbone" }).then(() => undefined, (error: unknown) => error);
+      expect(failure).toBeInstanceOf(GenerationFailure);
+      expect((failure as GenerationFailure).kind).toBe("retryable");
+    }
+    // Once it has answered, a bad stretch is a bad stretch.
+    const server = await serve({ faults: [{ path: CHAT, calls: Array.from({ length: 60 }, (_, call) => call + 2), status: 500, body: "boom" }] });
+    const { completions } = await generateAll(many, ollama({ model: "toy", host: server.url, backoffSeconds: 0, transportRetries: 1 }), { onFailure: "backbone" });
+    expect(completions.filter(({ status }) => status === "fallback").length).toBe(13);
+  });
+});
+
 describe("a caller who leaves", () => {
   it("does not wait for the model to be loaded", async () => {
     const server = await serve({ faults: [{ path: GENERATE, delayMs: 20_000 }] });
