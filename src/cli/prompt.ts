@@ -35,7 +35,8 @@ export function addPrompt(program: Command, streams: Streams): void {
     .option("--similar <rows>", "rows of similar users beside a short history, at most (default 0)", whole)
     .option("--users <n>", "users to write prompts for, 0 for all (default 1000)", whole)
     .addOption(new Option("--profile <choice>", "print the user's profile (default auto: where the data has profiles)").choices(["auto", "on", "off"]));
-  command.option("--show <user>", "print the prompt that is there for one user, its tokens and its evidence, and write nothing");
+  command.addOption(new Option("--show <user>", "print the prompt that is there for one user, its tokens and its evidence, and write nothing")
+    .conflicts(["backbone", "retriever", "candidateSource", "candidates", "history", "similar", "users", "profile"]));
   common(kernels(runFolder(command)), "cragru prompt --backbone lightgcn --retriever attention --candidates 50", "cragru prompt --candidate-source remain", "cragru prompt --show 42");
   command.action(async (flags: Flags) => {
     const { run, backbone, retriever, candidateSource, candidates, history, similar, users, profile, device, threads } = flags;

@@ -1,4 +1,4 @@
-import type { Command } from "commander";
+import { Option, type Command } from "commander";
 import { clearQueue, queueStatus, retryFailed, type DeadLetter, type QueueStatus } from "../generation/queue/admin.js";
 import { execute, type Streams } from "./execute.js";
 import { common, type CommonOptions } from "./options.js";
@@ -18,7 +18,7 @@ export function addQueue(program: Command, streams: Streams): void {
     .requiredOption("--queue <url>", "Redis of the queue, for example redis://queue1:6379")
     .option("--model <name>", "this model's queue only")
     .option("--retry", "put the failed jobs back first")
-    .option("--clear", "remove everything: jobs, prompts, answers, counts, and the key they were sealed with");
+    .addOption(new Option("--clear", "remove everything: jobs, prompts, answers, counts, and the key they were sealed with").conflicts("retry"));
   common(command, "cragru queue --queue redis://queue1:6379", "cragru queue --queue redis://queue1:6379 --retry");
   command.action(async (flags: Flags) => {
     await execute(streams, flags, async ({ note }) => {

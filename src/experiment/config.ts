@@ -149,6 +149,17 @@ export function enginesOf({ seed, host, concurrency, mode, permutations, combine
   return { ollama: { ...speaking, ...defined({ host }) }, llamacpp: speaking };
 }
 
+/** A sentence about options that this generator has no use for; undefined where all have their effect. */
+export function idleOptions({ generator, host, mode, permutations, combine, concurrency }: RunConfig): string | undefined {
+  const speaks = /^(ollama|llamacpp):|^auto$/.test(generator);
+  const idle = [
+    ...(host !== undefined && !/^(ollama:|auto$)/.test(generator) ? ["host"] : []),
+    ...(speaks ? [] : [...(mode === undefined ? [] : ["mode"]), ...(permutations > 1 ? ["permutations"] : []), ...(concurrency === undefined ? [] : ["concurrency"])]),
+    ...(combine !== DEFAULT_CONFIG.combine && (!speaks || permutations === 1) ? ["combine"] : []),
+  ];
+  return idle.length === 0 ? undefined : `Without effect on ${generator}: ${idle.join(", ")}.`;
+}
+
 /** Flags of the command line, where they differ from the option's name. */
 const FLAGS: Readonly<Record<string, string>> = {
   "forget.ratio": "--forget", "forget.unit": "--unit", onFailure: "--on-failure", clusters: "--clusters, --k",

@@ -14,7 +14,7 @@ import { journaled, type Journaled } from "../generation/journal.js";
 import { engineId } from "../generation/replay.js";
 import { purgeReplies } from "../generation/replayfile.js";
 import { describeNative, loadKernels } from "../native/load.js";
-import { nativeOptions, resolveConfig, enginesOf, type RunConfig } from "./config.js";
+import { enginesOf, idleOptions, nativeOptions, resolveConfig, type RunConfig } from "./config.js";
 import { defined } from "./defined.js";
 import { makeFolder, readJson, writeFolder, writeJson } from "./draft.js";
 import { chooseExample, makeExample, type Example } from "./example.js";
@@ -72,6 +72,8 @@ export async function run(preset = "quick", options: ExperimentOptions = {}): Pr
     ...defined({ signal }), ...enginesOf(config),
   });
   note(choice.sentence);
+  const idle = idleOptions(config);
+  if (idle !== undefined) note(idle);
   const bench: Bench = {
     config, dataset, split, users, depth: listDepth(split), mask: evalMask(split), device: kernels.device,
     code: codeVersion(describeNative(native).addonPath), results,

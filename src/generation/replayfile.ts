@@ -157,6 +157,6 @@ export function readEntry(line: string, file: string, number: number | undefined
 
 function unreadable(file: string, cause: Error): GenerationFailure {
   return new GenerationFailure("GENERATION_REPLAY_FILE", "permanent", `${file} cannot be read: ${cause.message}.`, {
-    hint: "Make one first: journaled(generator, file).", cause,
+    hint: "Answers are kept by `cragru recommend`, or in code by journaled(generator, file).", cause,
   });
 }

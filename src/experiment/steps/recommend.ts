@@ -14,7 +14,7 @@ import { engineId } from "../../generation/replay.js";
 import { generateAll } from "../../generation/schedule.js";
 import { rerank } from "../../unlearning/cragru.js";
 import { answersText } from "../answerstext.js";
-import { resolveConfig, enginesOf, type RunConfig } from "../config.js";
+import { enginesOf, idleOptions, resolveConfig, type RunConfig } from "../config.js";
 import { defined } from "../defined.js";
 import { makeFolder, readJson, writeJson, writing } from "../draft.js";
 import { formatTrec } from "../trec.js";
@@ -57,6 +57,8 @@ export interface RankingsRecord {
   blend: number;
   /** Users that fell back to the backbone's order, by the publisher's ids. */
   fallbackUsers: string[];
+  /** Who answered how many: servers or workers, in words; absent for a single one. */
+  hosts?: string;
   /** Answers taken from an interrupted run. */
   resumed: number;
   /** SHA-256 of rankings.run. */
@@ -135,6 +137,8 @@ async function recommendIn(options: RecommendStepOptions): Promise<RecommendStep
     ? await chooseGenerator(config.generator, { ...quiet, ...enginesOf(config) })
     : chooseQueue(options.queue, config, note);
   note(choice.sentence);
+  const idle = idleOptions(config);
+  if (idle !== undefined) note(idle);
   const started = performance.now();
   try {
     // The engine fixes its options (context length) for all prompts at once; only then is its identity settled.
@@ -173,6 +177,7 @@ async function recommendIn(options: RecommendStepOptions): Promise<RecommendStep
     const result: RankingsRecord = {
       format: "cragru-rankings-1", splitHash: split.hash, promptsHash: made.promptsHash, engine,
       answers: { ok: count("ok"), repaired: count("repaired"), fallback: count("fallback"), withoutHistory: made.withoutHistory }, counts, ...defined({ positionTau }), tieRate, blend: weight,
+      ...defined({ hosts: choice.generator.hostLoad?.() }),
       fallbackUsers: completions.filter(({ status }) => status === "fallback").map(({ user }) => dataset.userId(user)),
       resumed: known, rankingsHash: hashText(text), users: rankings.length, depth: made.depth, seconds: (performance.now() - started) / 1000,
       ...defined({ warning: split.warning }),
