@@ -54,7 +54,8 @@ export { replay, type ReplayOptions } from "./generation/replay.js";
 export { generateAll, generateEach, type GenerateAllOptions } from "./generation/schedule.js";
 export { startWorker, type QueueWorker, type WorkerOptions, type WorkerReport } from "./generation/queue/worker.js";
 
-export { Cragru, type Answers, type CandidateSource, type CragruOptions } from "./unlearning/cragru.js";
+export { Cragru, type Answers } from "./unlearning/cragru.js";
+export type { CandidateSource, CragruOptions } from "./unlearning/options.js";
 export { Retrain, retrain, type RetrainOptions } from "./unlearning/retrain.js";
 export type { ForgetRequest, Receipt, Unlearner } from "./unlearning/unlearner.js";
 

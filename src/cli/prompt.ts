@@ -3,7 +3,7 @@ import { BACKBONE_NAMES, RETRIEVER_NAMES, type BackboneName, type RetrieverName 
 import { prompt } from "../experiment/steps/prompt.js";
 import { showPrompt } from "../experiment/steps/showprompt.js";
 import type { ProfileChoice } from "../experiment/steps/promptfile.js";
-import { CANDIDATE_SOURCES, type CandidateSource } from "../unlearning/cragru.js";
+import { CANDIDATE_SOURCES, type CandidateSource } from "../unlearning/options.js";
 import { defined } from "../experiment/defined.js";
 import { execute, type Streams } from "./execute.js";
 import { common, kernels, runFolder, whole, type CommonOptions, type KernelFlags } from "./options.js";

@@ -3,7 +3,7 @@ import type { BackboneName, ForgetUnit, RetrieverName } from "../experiment/conf
 import { PRESETS } from "../experiment/presets.js";
 import { run } from "../experiment/run.js";
 import type { Protocol } from "../data/split.js";
-import type { CandidateSource } from "../unlearning/cragru.js";
+import type { CandidateSource } from "../unlearning/options.js";
 import { defined } from "../experiment/defined.js";
 import { execute, type Streams } from "./execute.js";
 import { common, folder, kernels, list, share, speaking, speakingOf, synthetic, syntheticOf, whole, type CommonOptions, type KernelFlags, type SpeakingFlags, type SyntheticFlags } from "./options.js";

@@ -8,7 +8,7 @@ import { SCORING_MODES, type ScoringMode } from "../generation/speaker.js";
 import { DEVICE_NAMES, type DeviceName, type LoadOptions } from "../native/load.js";
 import type { ChooseOptions } from "../generation/choose.js";
 import { defined } from "./defined.js";
-import { CANDIDATE_SOURCES, type CandidateSource } from "../unlearning/cragru.js";
+import { CANDIDATE_SOURCES, type CandidateSource } from "../unlearning/options.js";
 
 export const BACKBONE_NAMES = ["bpr", "lightgcn", "ease"] as const;
 export type BackboneName = (typeof BACKBONE_NAMES)[number];

@@ -27,7 +27,7 @@ import { cacheKey, resultName } from "./results.js";
 import { RunResult } from "./runresult.js";
 import { StatisticsTable } from "./statisticstable.js";
 import { evaluationUsers, listDepth } from "./users.js";
-import type { CandidateSource } from "../unlearning/cragru.js";
+import type { CandidateSource } from "../unlearning/options.js";
 import { codeVersion } from "./version.js";
 
 export interface ExperimentOptions extends RunOptions, Partial<RunConfig> {

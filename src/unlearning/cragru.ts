@@ -1,6 +1,5 @@
-import { ConfigError, ForgettingError } from "../core/errors.js";
+import { ForgettingError } from "../core/errors.js";
 import { Interactions } from "../core/interactions.js";
-import { refuseUnknown } from "../core/options.js";
 import { Breather, partOf, unlessAborted, type RunOptions } from "../core/progress.js";
 import type { Prompt } from "../core/prompt.js";
 import type { Ranking } from "../core/ranking.js";
@@ -8,65 +7,25 @@ import { KeyedRandom, smallestKeys } from "../core/rng.js";
 import type { Dataset } from "../data/dataset.js";
 import { assertEvidence, assertSimilar, type EvidenceReport, type SplitSets } from "../data/guards.js";
 import type { Backbone, FitOptions, FittedBackbone, ItemVectors } from "../backbone/backbone.js";
-import { isExactBackbone, type ExactBackbone, type ExactModel } from "../backbone/exact.js";
+import type { ExactBackbone, ExactModel } from "../backbone/exact.js";
 import { itemKnn } from "../backbone/itemknn.js";
 import { listLength } from "../backbone/lists.js";
 import { fitOnce } from "../backbone/memo.js";
 import { popularityBackbone } from "../backbone/popularity.js";
 import { clusterItems, type Categories } from "../retrieval/cluster.js";
-import type { HitRates, RetrievalContext, Retriever, Selector } from "../retrieval/retriever.js";
-import { SimilarUsers, type SimilarOptions } from "../retrieval/similar.js";
+import type { HitRates, RetrievalContext, Selector } from "../retrieval/retriever.js";
+import { SimilarUsers } from "../retrieval/similar.js";
 import { catalogueVectors, itemTextVectors, type WordVectors } from "../retrieval/wordvectors.js";
 import { buildPrompts } from "../augmentation/prompt.js";
-import type { Template } from "../augmentation/templates.js";
 import { blend } from "../generation/blend.js";
-import type { Completion, Generator } from "../generation/generator.js";
+import type { Completion } from "../generation/generator.js";
 import { generateAll, type GenerateAllOptions } from "../generation/schedule.js";
-import type { Kernels } from "../native/kernels.js";
 import { loadKernels } from "../native/load.js";
 import { chooseBlend, type Tuning } from "./blending.js";
+import { resolveOptions, type CragruOptions, type ResolvedOptions } from "./options.js";
 import type { Holdings } from "./holdings.js";
 import { measureHitRates } from "./hitrates.js";
 import { RebuildingUnlearner, whileFresh, type Current } from "./rebuilding.js";
-
-/**
- * Which model proposes the candidates (protocol section "candidates"): `full` is the paper's frozen backbone, which saw the
- * forgotten rows; `remain` is fitted again on D_r; `exact` is a backbone that takes the rows out of itself (`ease()`), with the lists of a
- * fit on D_r; `popularity` counts D_r.
- */
-export type CandidateSource = "full" | "remain" | "exact" | "popularity";
-export const CANDIDATE_SOURCES: readonly CandidateSource[] = ["full", "remain", "exact", "popularity"];
-
-export interface CragruOptions {
-  backbone: Backbone;
-  retriever: Retriever;
-  generator: Generator;
-  /** Candidates per user, Eq. 1 (default 50, as in the paper). */
-  candidates?: number;
-  candidateSource?: CandidateSource;
-  /**
-   * Which of the user's own rows never become candidates: those that remain (default), or forgotten ones too ("full", as
-   * released, with candidate source `full` alone). The latter leaks: an item that every other list would hold is absent from
-   * exactly the lists of those who forgot it.
-   */
-  mask?: "remain" | "full";
-  /** What a failed generation becomes: an error (default), or the backbone's order, flagged and counted. */
-  onFailure?: "throw" | "backbone";
-  /** Item categories: k clusters of genre words (default 5). */
-  clusters?: { k?: number; vectors?: WordVectors };
-  template?: Template;
-  seed?: number;
-  kernels?: Kernels;
-  /** Requests in flight at once (default: the generator's own). */
-  concurrency?: number;
-  /**
-   * Weight of the backbone's opinion in the final order, 0 (the model alone, default) to 1 (the backbone alone). "tuned": chosen
-   * by {@link Cragru.tune} on validation rows; where the model does not beat the backbone there, it becomes 1.
-   */
-  blend?: number | "tuned";
-  /** Rows of similar users beside a short history: what the budget leaves free, at most `rows` (default: none). */
-  similar?: SimilarOptions;
-}
 
 /** Everything behind the lists of one call: for tables, journals and notebooks. */
 export interface Answers {
@@ -102,7 +61,7 @@ interface Built {
  */
 export class Cragru extends RebuildingUnlearner<Built> {
   readonly name: string;
-  readonly options: Readonly<Required<Omit<CragruOptions, "clusters" | "template" | "kernels" | "concurrency" | "similar">> & CragruOptions>;
+  readonly options: ResolvedOptions;
   /**
    * Under `released`: evidence rows, over all prompts made so far, for which a guard of the strict protocol would have thrown.
    * Always zero under `strict`.
@@ -119,36 +78,8 @@ export class Cragru extends RebuildingUnlearner<Built> {
 
   constructor(options: CragruOptions) {
     super();
-    refuseUnknown("Cragru", options, ["backbone", "retriever", "generator", "candidates", "candidateSource", "mask", "onFailure", "clusters", "template", "seed", "kernels", "concurrency", "blend", "similar"]);
-    this.options = { candidates: 50, candidateSource: "full", mask: "remain", onFailure: "throw", seed: 2020, blend: 0, ...options };
-    const { candidates, candidateSource, mask, backbone, retriever, generator } = this.options;
-    const parts: [string, unknown, string][] = [
-      ["backbone", backbone?.fit, "bpr()"], ["retriever", retriever?.prepare, "attentionRetriever()"], ["generator", generator?.generate, "embedded()"],
-    ];
-    for (const [part, method, example] of parts) {
-      if (typeof method === "function") continue;
-      throw new ConfigError("CONFIG_CRAGRU", `Cragru was given no ${part}.`, { hint: `Pass { ${part}: ${example} }, with the parentheses.` });
-    }
-    if (!Number.isInteger(candidates) || candidates < 1 || candidates > 1000) {
-      throw new ConfigError("CONFIG_CANDIDATES", `candidates must be a whole number from 1 to 1000, not ${candidates}.`, { hint: "The paper uses 50." });
-    }
-    if (!CANDIDATE_SOURCES.includes(candidateSource)) {
-      throw new ConfigError("CONFIG_CANDIDATE_SOURCE", `There is no candidate source "${String(candidateSource)}".`, {
-        hint: `Choose one of ${CANDIDATE_SOURCES.join(", ")}.`,
-      });
-    }
-    if (candidateSource === "exact" && !isExactBackbone(backbone)) {
-      throw new ConfigError("CONFIG_CANDIDATE_SOURCE", `${backbone.name} cannot forget exactly.`, { hint: 'Use ease() with candidateSource "exact", or "remain", which fits again.' });
-    }
-    if (mask !== "remain" && (mask !== "full" || candidateSource !== "full")) {
-      throw new ConfigError("CONFIG_MASK", `The mask "${String(mask)}" does not go with candidates from "${candidateSource}".`, {
-        hint: 'Leave it out; mask: "full" exists to show how the frozen backbone\'s lists leak by absence.',
-      });
-    }
-    const { blend: weight } = this.options;
-    if (weight !== "tuned" && !(weight >= 0 && weight <= 1)) {
-      throw new ConfigError("CONFIG_BLEND", `blend must be a number from 0 to 1 or "tuned", not ${String(weight)}.`);
-    }
+    this.options = resolveOptions(options);
+    const { backbone, retriever, candidateSource, mask } = this.options;
     this.frozen = fitOnce(backbone, { keep: 1 });
     this.name = `cragru (${retriever.name}, ${candidateSource} ${backbone.name}${mask === "full" ? ", full mask" : ""})`;
   }

@@ -11,7 +11,8 @@ import { noHistory, randomRetriever, recentRetriever } from "../../src/retrieval
 import { diversityRetriever } from "../../src/retrieval/diversity.js";
 import { preferenceRetriever } from "../../src/retrieval/preference.js";
 import type { Retriever } from "../../src/retrieval/retriever.js";
-import { CANDIDATE_SOURCES, Cragru, type CandidateSource } from "../../src/unlearning/cragru.js";
+import { Cragru } from "../../src/unlearning/cragru.js";
+import { CANDIDATE_SOURCES, type CandidateSource } from "../../src/unlearning/options.js";
 
 /**
  * A re-ranker that lifts what it finds both among the candidates and in the printed history. An honest protocol gives it

@@ -11,7 +11,8 @@ import { noHistory, randomRetriever, recentRetriever } from "../../src/retrieval
 import { diversityRetriever } from "../../src/retrieval/diversity.js";
 import { preferenceRetriever } from "../../src/retrieval/preference.js";
 import type { Retriever } from "../../src/retrieval/retriever.js";
-import { Cragru, type CandidateSource } from "../../src/unlearning/cragru.js";
+import { Cragru } from "../../src/unlearning/cragru.js";
+import type { CandidateSource } from "../../src/unlearning/options.js";
 
 /**
  * What was in the forgotten rows must not matter: two worlds that differ in D_f alone (other items, other ratings) must give

@@ -62,6 +62,7 @@ const LINK_RETRY_MS = 1000;
 const MOST_STALLS = 3;
 /** Runs whose generator is kept. */
 const MOST_RUNS = 8;
+
 /**
  * Starts a worker: takes jobs of one model, answers them, writes each answer before it acknowledges the job. Three failures
  * of its server in a row pause it, with the jobs back in the queue for others, until its server answers again. `signal` drains

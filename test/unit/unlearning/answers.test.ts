@@ -13,7 +13,8 @@ import { journaled } from "../../../src/generation/journal.js";
 import type { ReplayEntry } from "../../../src/generation/replayfile.js";
 import { referenceKernels } from "../../../src/native/reference.js";
 import { preferenceRetriever } from "../../../src/retrieval/preference.js";
-import { Cragru, type CragruOptions } from "../../../src/unlearning/cragru.js";
+import { Cragru } from "../../../src/unlearning/cragru.js";
+import type { CragruOptions } from "../../../src/unlearning/options.js";
 
 const kernels = referenceKernels();
 const users = [...Array(40).keys()];

@@ -12,7 +12,8 @@ import type { Generator } from "../../../src/generation/generator.js";
 import { referenceKernels } from "../../../src/native/reference.js";
 import { preferenceRetriever } from "../../../src/retrieval/preference.js";
 import type { RetrievalRequest, Retriever } from "../../../src/retrieval/retriever.js";
-import { Cragru, type CragruOptions } from "../../../src/unlearning/cragru.js";
+import { Cragru } from "../../../src/unlearning/cragru.js";
+import type { CragruOptions } from "../../../src/unlearning/options.js";
 
 const kernels = referenceKernels();
 const backbone = itemKnn({ neighbours: 20 });

@@ -6,7 +6,8 @@ import { synthesize } from "../../../src/data/synthetic.js";
 import { embedded } from "../../../src/generation/embedded.js";
 import { referenceKernels } from "../../../src/native/reference.js";
 import { preferenceRetriever } from "../../../src/retrieval/preference.js";
-import { Cragru, type CragruOptions } from "../../../src/unlearning/cragru.js";
+import { Cragru } from "../../../src/unlearning/cragru.js";
+import type { CragruOptions } from "../../../src/unlearning/options.js";
 
 const kernels = referenceKernels();
 const users = [...Array(50).keys()];
