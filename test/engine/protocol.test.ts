@@ -54,6 +54,17 @@ describe.skipIf(engineMissing() !== undefined)(titled("the Ollama protocol with 
     if (mode === "expected") expect(counts).toMatchObject({ lowMass: 0, splitScore: 0 });
   });
 
+  it("gives vectors of the model's own size, of length 1 and equal for equal texts", async () => {
+    const { answer } = await post("/api/embed", { input: ["a film", "another film", "a film"] });
+    const [a, b, c] = answer["embeddings"] as number[][];
+    for (const vector of [a!, b!]) {
+      expect(vector.length).toBe(64);
+      expect(Math.sqrt(vector.reduce((sum, value) => sum + value * value, 0))).toBeCloseTo(1, 5);
+    }
+    expect(c).toEqual(a);
+    expect(b).not.toEqual(a);
+  });
+
   it("counts the tokens of the model", async () => {
     const { counts } = await make({ mode: "listwise" }).generate(prompt);
     expect(counts.tokensIn).toBe(engine.tokens(prompt.messages).length);

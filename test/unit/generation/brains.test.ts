@@ -1,3 +1,4 @@
+import { Ollama } from "ollama";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { Prompt } from "../../../src/core/prompt.js";
 import { ollama } from "../../../src/generation/ollama/ollama.js";
@@ -28,6 +29,16 @@ describe("the stand-in server's probabilities", () => {
       expect(top_logprobs[0]).toEqual({ token, logprob });
     }
     expect(logprobs.map(({ token }) => token)).toEqual(expect.arrayContaining([String(m1), "100"]));
+  });
+
+  it("stand beside vectors of length 1, equal for equal texts, through the real client", async () => {
+    const client = new Ollama({ host: server.url });
+    const { embeddings } = await client.embed({ model: "toy", input: ["a film", "another film", "a film"] });
+    for (const vector of embeddings) expect(Math.sqrt(vector.reduce((sum, value) => sum + value * value, 0))).toBeCloseTo(1, 9);
+    expect(embeddings[0]).toEqual(embeddings[2]);
+    expect(embeddings[0]).not.toEqual(embeddings[1]);
+    await expect(client.embed({ model: "other", input: "x" })).rejects.toMatchObject({ status_code: 404 });
+    await expect(client.embed({ model: "toy", input: 7 as never })).rejects.toMatchObject({ status_code: 400 });
   });
 
   it("give every mode real values", async () => {

@@ -1,23 +1,16 @@
-import { afterEach, beforeAll, describe, expect, it, onTestFinished } from "vitest";
+import { beforeAll, describe, expect, it, onTestFinished } from "vitest";
 import type { Prompt } from "../../../src/core/prompt.js";
 import { KeyedRandom } from "../../../src/core/rng.js";
 import { addCounts, emptyCounts } from "../../../src/generation/counts.js";
 import type { GenerationCounts } from "../../../src/generation/generator.js";
 import { ollama } from "../../../src/generation/ollama/ollama.js";
 import { generateAll } from "../../../src/generation/schedule.js";
-import { OllamaServer, type Fault, type LoggedRequest, type ServerOptions } from "../../fixtures/ollama-server.js";
+import type { Fault, LoggedRequest } from "../../fixtures/ollama-server.js";
 import { makePrompts } from "../../fixtures/prompts.js";
+import { testServers } from "../../fixtures/servers.js";
 
 const CHAT = "/api/chat", CANDIDATES = 12, USERS = 500;
-const servers: OllamaServer[] = [];
-async function serve(options: ServerOptions = {}): Promise<OllamaServer> {
-  const server = await new OllamaServer(options).start();
-  servers.push(server);
-  return server;
-}
-afterEach(async () => {
-  for (const server of servers.splice(0)) await server.stop();
-});
+const serve = testServers();
 
 /** A fault of an answer that arrives: what it adds to the counters, how many candidates it scores, and whether it is usable. */
 interface Flaw extends Fault {

@@ -4,16 +4,12 @@ import type { Prompt } from "../../../src/core/prompt.js";
 import { emptyCounts } from "../../../src/generation/counts.js";
 import { ollama, type OllamaOptions } from "../../../src/generation/ollama/ollama.js";
 import { generateAll } from "../../../src/generation/schedule.js";
-import { OllamaServer, type ScriptedFault, type ServerOptions } from "../../fixtures/ollama-server.js";
+import { type OllamaServer, type ScriptedFault, type ServerOptions } from "../../fixtures/ollama-server.js";
 import { makePrompts } from "../../fixtures/prompts.js";
+import { testServers } from "../../fixtures/servers.js";
 
 const CHAT = "/api/chat";
-const servers: OllamaServer[] = [];
-async function serve(options: ServerOptions = {}): Promise<OllamaServer> {
-  const server = await new OllamaServer(options).start();
-  servers.push(server);
-  return server;
-}
+const serve = testServers();
 const chatFault = (fault: Omit<ScriptedFault, "path">): ServerOptions => ({ faults: [{ path: CHAT, ...fault }] });
 const make = (server: OllamaServer, options: Partial<OllamaOptions> = {}): ReturnType<typeof ollama> =>
   ollama({ model: "toy", host: server.url, backoffSeconds: 0.001, ...options });
@@ -27,10 +23,9 @@ beforeAll(async () => {
   prompt = prompts[0]!;
   few = await makePrompts({ userCount: 12, candidateCount: 8 });
 });
-afterEach(async () => {
+afterEach(() => {
   vi.restoreAllMocks();
   vi.unstubAllEnvs();
-  for (const server of servers.splice(0)) await server.stop();
 });
 
 describe("ollama: the request and the answer", () => {

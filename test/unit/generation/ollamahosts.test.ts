@@ -1,23 +1,16 @@
-import { afterEach, beforeAll, describe, expect, it } from "vitest";
+import { beforeAll, describe, expect, it } from "vitest";
 import type { Prompt } from "../../../src/core/prompt.js";
 import { GenerationFailure } from "../../../src/generation/failures.js";
 import { parseHosts } from "../../../src/generation/ollama/hosts.js";
 import { ollama } from "../../../src/generation/ollama/ollama.js";
 import { OllamaHosts } from "../../../src/generation/ollama/fleet.js";
 import { generateAll } from "../../../src/generation/schedule.js";
-import { OllamaServer, type ServerOptions } from "../../fixtures/ollama-server.js";
+import type { OllamaServer } from "../../fixtures/ollama-server.js";
 import { makePrompts } from "../../fixtures/prompts.js";
+import { testServers } from "../../fixtures/servers.js";
 
 const CHAT = "/api/chat", GENERATE = "/api/generate";
-const servers: OllamaServer[] = [];
-async function serve(options: ServerOptions = {}): Promise<OllamaServer> {
-  const server = await new OllamaServer(options).start();
-  servers.push(server);
-  return server;
-}
-afterEach(async () => {
-  for (const server of servers.splice(0)) await server.stop();
-});
+const serve = testServers();
 let prompts: Prompt[];
 beforeAll(async () => {
   prompts = await makePrompts({ userCount: 10, candidateCount: 8 });
