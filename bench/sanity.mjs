@@ -5,12 +5,12 @@
 //   node bench/sanity.mjs synthetic --json                           means and values by seed as JSON on stdout
 import { cpus } from "node:os";
 import {
-  bpr, describeNative, evalMask, evaluate, itemKnn, lightGcn, loadDataset, loadKernels, popularityBackbone, splitDataset,
+  bpr, describeNative, ease, evalMask, evaluate, itemKnn, lightGcn, loadDataset, loadKernels, popularityBackbone, splitDataset,
 } from "../dist/index.js";
 
 const METRICS = ["hr@10", "ndcg@10"];
 const REFERENCE = {
-  "ml-100k": { popularity: [0.747, 0.212], itemknn: [0.899, 0.377], bpr: [0.91, 0.393], lightgcn: [0.917, 0.397] },
+  "ml-100k": { popularity: [0.747, 0.212], itemknn: [0.899, 0.377], bpr: [0.91, 0.393], lightgcn: [0.917, 0.397], ease: [0.916, 0.418] },
 };
 
 const args = process.argv.slice(2);
@@ -37,7 +37,7 @@ const mean = (numbers) => numbers.reduce((sum, number) => sum + number, 0) / num
 const pair = (values) => values.map((value) => value.toFixed(4).slice(1)).join("/");
 const results = {};
 const out = args.includes("--json") ? process.stderr : process.stdout; // stdout is the data, whichever form is asked for
-for (const backbone of [popularityBackbone(), itemKnn(), bpr(), lightGcn()]) {
+for (const backbone of [popularityBackbone(), itemKnn(), bpr(), lightGcn(), ease({ lambda: dataset.itemCount > 3000 ? 1000 : 400 })]) {
   const runs = [];
   for (const seed of seeds) {
     const run = await measure(backbone, splitDataset(dataset, { seed, forget: { unit: "interactions", ratio: 0 } }), seed);
